@@ -1,0 +1,157 @@
+"""Places the 68 iBUG landmarks on the baked head by anatomy, as barycentric points, with candidates for a moving jaw contour.
+
+No predictor and no labelled photo is used: lids, lips and jaw are found on the surface of the mean head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from facegpt.morphable.bake.appearance import brow_line, smoothstep
+from facegpt.morphable.bake.heads import I64
+from facegpt.morphable.bake.shape import F64, LinearHead
+
+# (vertices, triangles, pixels) -> triangle per pixel (-1 outside) and barycentric coordinates, orthographic from the front
+Rasterize = Callable[[F64, I64, int], tuple[I64, F64]]
+EXTENT = 0.14
+JAW_CANDIDATES = 16
+JAW_AXIS_Y = -0.045
+JAW_BACK_Z = -0.060
+# Where the surface turns away from a viewer in front; under the chin the throat goes on falling, so it must count earlier.
+SIDE_SLOPE, CHIN_SLOPE = 0.12, 0.35
+
+
+class FrontView:
+    """The head seen from the front, orthographic: looks up the surface under a point (x,y) in metres."""
+
+    def __init__(self, vertices: F64, head: LinearHead, rasterize: Rasterize, pixels: int = 1400) -> None:
+        self.head, self.pixels = head, pixels
+        self.triangle, self.barycentric = rasterize(vertices, head.triangles, pixels)
+        shown = self.triangle >= 0
+        region = head.regions[head.triangles[np.maximum(self.triangle, 0)]]
+        self.skin = shown & (region == 0).all(-1)
+        self.eyeball = shown & np.isin(region, [1, 2]).all(-1)
+        self.mouth = shown & np.isin(region, [7, 8, 9]).all(-1)
+        lips = head.masks["lips"][head.triangles[np.maximum(self.triangle, 0)]]
+        self.lips = self.skin & ((lips * self.barycentric).sum(-1) > 0.5)
+
+    def pixel(self, x: float, y: float) -> tuple[int, int]:
+        scale = (self.pixels - 1) / 2 / EXTENT
+        return round((self.pixels - 1) / 2 - y * scale), round((self.pixels - 1) / 2 + x * scale)
+
+    def metres(self, row: float, column: float) -> tuple[float, float]:
+        scale = EXTENT / ((self.pixels - 1) / 2)
+        return (column - (self.pixels - 1) / 2) * scale, ((self.pixels - 1) / 2 - row) * scale
+
+    def skin_at(self, x: float, y: float) -> tuple[I64, F64]:
+        """Vertex ids (3,) and barycentric coordinates (3,) of the visible skin nearest to (x,y)."""
+        row, column = self.pixel(x, y)
+        rows, columns = np.nonzero(self.skin[row - 60 : row + 61, column - 60 : column + 61])
+        nearest = np.argmin((rows - 60) ** 2 + (columns - 60) ** 2)
+        r, c = rows[nearest] + row - 60, columns[nearest] + column - 60
+        return self.head.triangles[self.triangle[r, c]], self.barycentric[r, c]
+
+    def span(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], x: float, low: float, high: float) -> tuple[float, float]:
+        """Lowest and highest y (m) of `mask` in the column at `x`, looking between `low` and `high`."""
+        top, column = self.pixel(x, high)
+        bottom, _ = self.pixel(x, low)
+        rows = np.nonzero(mask[top:bottom, column])[0] + top
+        return self.metres(float(rows.max()), column)[1], self.metres(float(rows.min()), column)[1]
+
+
+def inner_landmarks(head: LinearHead, names: tuple[str, ...], rasterize: Rasterize) -> list[tuple[I64, F64]]:
+    """Points 17-67 in iBUG order, each as vertex ids (3,) and barycentric coordinates (3,)."""
+    mean = head.mean.astype(np.float64)
+    view = FrontView(mean, head, rasterize)
+    opened = FrontView(mean + 0.6 * head.expression[names.index("jawOpen")], head, rasterize)
+    points: list[tuple[float, float]] = []
+    for side in (-1, 1):
+        ordered = (0.0525, 0.0440, 0.0340, 0.0235, 0.0135)[::-side]
+        points += [(side * x, float(brow_line(x)) + 0.0008) for x in ordered]
+    points += [(0.0, y) for y in (0.002, -0.013, -0.028, -0.0425)]
+    points += [(-0.0165, -0.0495), (-0.0085, -0.0515), (0.0, -0.0525), (0.0085, -0.0515), (0.0165, -0.0495)]
+    for side in (-1, 1):
+        rows, columns = np.nonzero(view.eyeball)
+        xy = np.array([view.metres(r, c) for r, c in zip(rows[::7], columns[::7], strict=True)])
+        eye = xy[np.sign(xy[:, 0]) == side]
+        outer = eye[np.argmax(np.abs(eye[:, 0]))] + [side * 0.0012, 0]
+        inner = eye[np.argmin(np.abs(eye[:, 0]))] - [side * 0.0018, 0.0004]
+        first, last = (outer, inner) if side < 0 else (inner, outer)
+        lids = []
+        for share in (0.33, 0.67):
+            x = float(first[0] + share * (last[0] - first[0]))
+            lids.append((x, *view.span(view.eyeball, x, -0.02, 0.02)))
+        points += [tuple(first), (lids[0][0], lids[0][2]), (lids[1][0], lids[1][2])]
+        points += [tuple(last), (lids[1][0], lids[1][1]), (lids[0][0], lids[0][1])]
+    corner = (0.0248, -0.0752)
+
+    def lip(x: float, upper: bool) -> tuple[float, float]:
+        return x, view.span(view.lips, x, -0.095, -0.058)[1 if upper else 0]
+
+    points += [(-corner[0], corner[1]), lip(-0.015, True), lip(-0.0075, True), lip(0.0, True), lip(0.0075, True)]
+    points += [lip(0.015, True), corner, lip(0.016, False), lip(0.008, False), lip(0.0, False), lip(-0.008, False)]
+    points += [lip(-0.016, False)]
+    found = [view.skin_at(*point) for point in points]
+    inside: list[tuple[I64, F64]] = [view.skin_at(-0.0225, -0.0752)]
+    for x, upper in ((-0.008, True), (0.0, True), (0.008, True), (None, None), (0.008, False), (0.0, False), (-0.008, False)):
+        if x is None:
+            inside.append(view.skin_at(0.0225, -0.0752))
+            continue
+        low, high = opened.span(opened.mouth, x, -0.13, -0.058)
+        inside.append(opened.skin_at(x, high + 0.0004 if upper else low - 0.0004))
+    return found + inside
+
+
+def _outermost(head: LinearHead, z: float, angle: float) -> tuple[float, I64, F64] | None:
+    """Farthest skin hit of the ray from the jaw axis at depth `z` towards `angle` (Moeller-Trumbore)."""
+    triangles = head.triangles[(head.regions == 0)[head.triangles].all(1)]
+    a, b, c = (head.mean[triangles[:, k]].astype(np.float64) for k in range(3))
+    origin, direction = np.array([0, JAW_AXIS_Y, z]), np.array([np.cos(angle), np.sin(angle), 0])
+    e1, e2 = b - a, c - a
+    p = np.cross(direction, e2)
+    determinant = (e1 * p).sum(1)
+    safe = np.where(np.abs(determinant) < 1e-14, 1, determinant)
+    s = origin - a
+    u = (s * p).sum(1) / safe
+    q = np.cross(s, e1)
+    v = (q @ direction) / safe
+    t = (e2 * q).sum(1) / safe
+    hit = (np.abs(determinant) >= 1e-14) & (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (t > 0.02)
+    if not hit.any():
+        return None
+    index = np.flatnonzero(hit)[np.argmax(t[hit])]
+    weights = np.array([1 - u[index] - v[index], u[index], v[index]])
+    return float(t[index]), triangles[index], weights
+
+
+def _jaw_row(head: LinearHead, angle: float) -> tuple[F64, list[tuple[I64, F64]]]:
+    """The edge of the face seen from the front (x,y,z) at `angle`, and candidates from that edge to the front."""
+    depths = np.arange(0.045, JAW_BACK_Z, -0.001)
+    hits = [(z, hit) for z in depths if (hit := _outermost(head, float(z), angle)) is not None]
+    radii = np.array([hit[0] for _, hit in hits])
+    slope = np.gradient(radii, -np.array([z for z, _ in hits]))
+    chin = smoothstep(np.sin(np.deg2rad(20)), np.sin(np.deg2rad(60)), np.asarray(-np.sin(angle)))
+    limit = SIDE_SLOPE + (CHIN_SLOPE - SIDE_SLOPE) * float(chin)
+    tangent = np.flatnonzero((slope < limit) & (radii > 0.6 * radii.max()))
+    edge = int(tangent[0]) if len(tangent) else len(hits) - 1
+    front = int(np.flatnonzero(radii > 0.45 * radii[edge])[0])
+    chosen = np.round(np.linspace(edge, front, JAW_CANDIDATES)).astype(int)
+    radius, z = radii[edge], hits[edge][0]
+    point = np.array([radius * np.cos(angle), JAW_AXIS_Y + radius * np.sin(angle), z])
+    return point, [hits[k][1][1:] for k in chosen]
+
+
+def jaw_candidates(head: LinearHead) -> tuple[I64, F64]:
+    """Vertex ids and barycentric coordinates (17,K,3) of candidates for points 0-16; the first of each row is the frontal edge."""
+    angles = np.deg2rad(np.linspace(-90, 40, 131))
+    edge = np.stack([_jaw_row(head, float(angle))[0] for angle in angles])
+    below = edge[:, 1] <= -0.002
+    angles, edge = angles[below], edge[below]
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(edge[:, :2], axis=0), axis=1))])
+    half = np.interp(np.linspace(0, length[-1], 9), length, angles)
+    rows = [_jaw_row(head, float(angle))[1] for angle in np.concatenate([np.pi - half[::-1], half[1:]])]
+    ids = np.array([[ids for ids, _ in row] for row in rows], np.int64)
+    weights = np.array([[weights for _, weights in row] for row in rows])
+    return ids, weights
