@@ -120,8 +120,9 @@ def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:
     if attributes.ndim == 2:
         index = index % attributes.shape[0]
     flat = attributes.reshape(-1, attributes.shape[-1])
-    corners = flat.index_select(0, index.reshape(-1)).view(-1, 3, flat.shape[-1])
-    return (corners * fragments.weights.to(corners.dtype).unsqueeze(-1)).sum(dim=1)
+    a, b, c = (flat.index_select(0, corner) for corner in index.t().contiguous())
+    u, v, w = fragments.weights.to(flat.dtype).unsqueeze(-1).unbind(dim=1)
+    return a * u + b * v + c * w
 
 
 def _visible(screen: Tensor, triangles: Tensor, size: int, near: float) -> tuple[Tensor, Tensor]:

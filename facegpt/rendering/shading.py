@@ -66,7 +66,9 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     # Vertex-major, one plane for each axis: a corner's row is contiguous for the whole batch.
     rows = vertices.permute(1, 2, 0).contiguous()
     a, b, c = (rows.index_select(0, corner) for corner in triangles.unbind(dim=1))
-    normals = torch.linalg.cross(b - a, c - a, dim=1)
+    px, py, pz = (b - a).unbind(dim=1)
+    qx, qy, qz = (c - a).unbind(dim=1)
+    normals = torch.stack((py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx), dim=1)
     total = torch.zeros_like(rows)
     for corner in triangles.unbind(dim=1):
         total = total.index_add(0, corner, normals)
