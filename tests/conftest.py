@@ -1,0 +1,60 @@
+"""What every room's tests share: one thread, fixed seeds, and the parts that only some machines have."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+def missing(what: str) -> None:
+    """Skips the test with a reason; fails it where the integration tests are obligatory (`make integration`, CI)."""
+    if os.environ.get("FACEGPT_REQUIRE_INTEGRATION"):
+        pytest.fail(f"{what}, and FACEGPT_REQUIRE_INTEGRATION is set")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def single_thread() -> None:
+    """Torch on one thread: small tensors are slower on several, and the tests share their cores with Ray."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The developers' folder of labelled faces and odd files that lies beside the checkout; a user does not have it."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the developers' data folder beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    missing("no Chromium is installed")
+    raise AssertionError
