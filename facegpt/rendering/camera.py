@@ -1,7 +1,8 @@
 """The fixed-field-of-view pinhole camera of a square crop.
 
-Camera frame: metres, x right in the image, y up, z towards the camera, the camera at the origin looking along -z.
-What is visible therefore has z < 0 and *depth* = -z > 0. Pixel centres lie at integer coordinates, v grows downwards.
+Camera frame: metres, x right in the image, y up, z towards the camera, the camera at the origin looking along
+-z. What is visible therefore has z < 0 and *depth* = -z > 0. Pixel centres lie at integer coordinates, v
+grows downwards.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ FOCAL_MULTIPLIER = 4.5
 class Camera:
     """A pinhole of fixed field of view on a square crop of ``size`` pixels.
 
-    ``focal_multiplier`` is the focal length in units of the crop's width: one number, or a tensor (B,) with one
-    value for each face of the batch. Halving the size of a crop halves its focal length, so that the same theta
-    renders the same picture at every size.
+    ``focal_multiplier`` is the focal length in units of the crop's width: one number, or a tensor (B,) with
+    one value for each face of the batch. Halving the size of a crop halves its focal length, so that the same
+    theta renders the same picture at every size.
     """
 
     size: int
@@ -65,8 +66,9 @@ class Camera:
             points: (B, N, 3) metres, camera frame.
 
         Returns:
-            Pixels (B, N, 2) as u, v, and depth (B, N) in metres, positive in front of the camera. Points at or
-            behind the camera give meaningless pixels (their depth is <= 0); the rasteriser drops their triangles.
+            Pixels (B, N, 2) as u, v, and depth (B, N) in metres, positive in front of the camera. Points at
+            or behind the camera give meaningless pixels (their depth is <= 0); the rasteriser drops their
+            triangles.
         """
         depth = -points[..., 2]
         focal = self.focal

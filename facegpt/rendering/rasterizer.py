@@ -1,13 +1,13 @@
 """A batched z-buffer in plain PyTorch: one code for CPU and CUDA, deterministic on both.
 
-Which triangle a pixel sees is decided without gradients, by scan conversion: a triangle covers, in each pixel row, the
-pixels from the left edge's crossing (included) to the right edge's (excluded). An edge's crossing is always computed
-from its upper vertex, so that two triangles with a shared edge compute the same number and each pixel centre on it
-belongs to exactly one of them. The barycentric coordinates of the visible triangle are then computed once more,
-differentiably.
+Which triangle a pixel sees is decided without gradients, by scan conversion: a triangle covers, in each pixel
+row, the pixels from the left edge's crossing (included) to the right edge's (excluded). An edge's crossing is
+always computed from its upper vertex, so that two triangles with a shared edge compute the same number and
+each pixel centre on it belongs to exactly one of them. The barycentric coordinates of the visible triangle
+are then computed once more, differentiably.
 
-Not differentiable: visibility. A pixel at a silhouette does not know that the edge could move over it, so gradients to
-pose and shape come from the interior (and, in training, from landmarks), not from the outline.
+Not differentiable: visibility. A pixel at a silhouette does not know that the edge could move over it, so
+gradients to pose and shape come from the interior (and, in training, from landmarks), not from the outline.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _CHUNK = 1 << 22  # pixels tested at a time: bounds memory when many large trian
 class Fragments:
     """What each covered pixel of a batch sees; P covered pixels, in ascending order of ``pixel``.
 
-    ``pixel`` (P,) int64 indexes the flattened (B, H, W) pixels, ``face`` (P,) int64 the triangles, ``vertex`` (P, 3)
-    int64 the flattened (B, V) vertices of that triangle, and ``weights`` (P, 3) are the perspective-correct barycentric
-    coordinates (they sum to 1; differentiable), ``depth_values`` (P,) metres. The dense views ``triangle``,
-    ``barycentric``, ``depth`` and ``mask`` are made when asked for.
+    ``pixel`` (P,) int64 indexes the flattened (B, H, W) pixels, ``face`` (P,) int64 the triangles, ``vertex``
+    (P, 3) int64 the flattened (B, V) vertices of that triangle, and ``weights`` (P, 3) are the
+    perspective-correct barycentric coordinates (they sum to 1; differentiable), ``depth_values`` (P,) metres.
+    The dense views ``triangle``, ``barycentric``, ``depth`` and ``mask`` are made when asked for.
     """
 
     pixel: Tensor
@@ -78,8 +78,8 @@ def rasterize(vertices_screen: Tensor, triangles: Tensor, size: int, *, near: fl
     """Find the triangle that each pixel sees, and where in it.
 
     Args:
-        vertices_screen: (B, V, 3) float32 or float64: u, v in pixels (v downwards, pixel centres at integers) and
-            depth in metres in front of the camera. See ``Camera.screen``.
+        vertices_screen: (B, V, 3) float32 or float64: u, v in pixels (v downwards, pixel centres at integers)
+            and depth in metres in front of the camera. See ``Camera.screen``.
         triangles: (F, 3) int64, counter-clockwise as seen from outside (with y up); back faces are culled.
         size: side of the square picture in pixels.
         near: triangles with a vertex of smaller depth are dropped.
@@ -113,8 +113,8 @@ def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:
         attributes: (B, V, C), or (V, C) for attributes shared by the batch.
 
     Returns:
-        (P, C), one row per fragment; ``fragments.dense`` spreads them over the picture. Differentiable with respect to
-        the attributes and, through the barycentric coordinates, to the vertices.
+        (P, C), one row per fragment; ``fragments.dense`` spreads them over the picture. Differentiable with
+        respect to the attributes and, through the barycentric coordinates, to the vertices.
     """
     index = fragments.vertex
     if attributes.ndim == 2:
@@ -129,8 +129,9 @@ def _visible(screen: Tensor, triangles: Tensor, size: int, near: float) -> tuple
     """Flattened pixel indices (P,) ascending, and their visible triangle (P,)."""
     batch = screen.shape[0]
     first, count, slope, value, face = _spans(screen, triangles, size, near)
-    # The z-buffer holds (bits of the inverse depth as float32, which order like the positive numbers) << 32 and, below,
-    # the span counted from the far end, so that the greatest key is the nearest triangle of lowest index.
+    # The z-buffer holds (bits of the inverse depth as float32, which order like the positive numbers) << 32
+    # and, below, the span counted from the far end, so that the greatest key is the nearest triangle of
+    # lowest index.
     buffer = torch.full((batch * size * size,), -1, dtype=torch.int64, device=screen.device)
     for part in _chunks(count):
         total = count[part]
@@ -149,11 +150,11 @@ def _visible(screen: Tensor, triangles: Tensor, size: int, near: float) -> tuple
 def _spans(
     screen: Tensor, triangles: Tensor, size: int, near: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The runs of pixels that a front-facing triangle covers in one pixel row, in ascending order of triangle.
+    """The runs of pixels that each front-facing triangle covers in a pixel row, by ascending triangle.
 
     Returns:
-        For each span: its first pixel in the flattened pictures, its number of pixels (>= 1), the inverse depth's slope
-        along the row and value at the first pixel (float64), its triangle.
+        For each span: its first pixel in the flattened pictures, its number of pixels (>= 1), the inverse
+        depth's slope along the row and value at the first pixel (float64), its triangle.
     """
     batch = screen.shape[0]
     # Vertex-major: gathering a triangle's corner copies one contiguous row for the whole batch.
@@ -237,8 +238,8 @@ def _barycentric(screen: Tensor, vertex: Tensor, pixel: Tensor, size: int) -> tu
     """Perspective-correct weights (P, 3) and depth (P,) at the pixel centres, differentiable."""
     planes = screen.reshape(-1, 3).t().contiguous().unbind(0)
     ids = vertex.t().contiguous().unbind(0)
-    # In float64: the edge functions of a sliver are small differences of large products, and one zero sum would spread
-    # nan through the whole backward pass.
+    # In float64: the edge functions of a sliver are small differences of large products, and one zero sum
+    # would spread nan through the whole backward pass.
     inside = pixel % (size * size)
     v = torch.div(inside, size, rounding_mode="floor")
     u = inside - v * size

@@ -52,9 +52,10 @@ class RenderableTheta(Protocol):
 class Rendering:
     """A rendered batch. All of it is differentiable but ``mask`` and which triangle a pixel sees.
 
-    ``image`` (B, 3, H, W) linear RGB, 0 in the background and not clamped; ``mask`` (B, H, W) bool, true on the face;
-    ``fragments`` what each pixel sees; ``vertices_camera`` (B, V, 3) metres, camera frame; ``landmarks2d`` (B, 68, 2)
-    pixels of the crop; ``normals`` (B, 3, H, W) unit normals in the camera frame, 0 in the background, on request.
+    ``image`` (B, 3, H, W) linear RGB, 0 in the background and not clamped; ``mask`` (B, H, W) bool, true on
+    the face; ``fragments`` what each pixel sees; ``vertices_camera`` (B, V, 3) metres, camera frame;
+    ``landmarks2d`` (B, 68, 2) pixels of the crop; ``normals`` (B, 3, H, W) unit normals in the camera frame,
+    0 in the background, on request.
     """
 
     image: Tensor

@@ -1,7 +1,7 @@
 """Rotations: axis-angle, matrices, and the Euler angles of AFLW2000-3D and 300W-LP.
 
-All matrices turn column vectors of the right-handed frame x right in the image, y up, z towards the camera, from the
-canonical head frame into the camera frame: ``X = R V + t``.
+All matrices turn column vectors of the right-handed frame x right in the image, y up, z towards the camera,
+from the canonical head frame into the camera frame: ``X = R V + t``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
         rotation: (..., 3, 3), orthonormal with determinant 1.
 
     Returns:
-        (..., 3), axis times angle, the angle in [0, pi]. Differentiable but at exactly pi, where the axis's sign is
-        arbitrary.
+        (..., 3), axis times angle, the angle in [0, pi]. Differentiable but at exactly pi, where the axis's
+        sign is arbitrary.
     """
     m = rotation
     trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
@@ -73,10 +73,10 @@ def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
 def euler_to_matrix(yaw_deg: Tensor, pitch_deg: Tensor, roll_deg: Tensor) -> Tensor:
     """Rotation matrices of Pose_Para angles (AFLW2000-3D, 300W-LP), in degrees.
 
-    ``R = Rx(-pitch) Ry(-yaw) Rz(-roll)`` with the usual right-handed elementary rotations, which is the product
-    ``R_x(pitch) R_y(yaw) R_z(roll)`` of 3DDFA's ``RotationMatrix.m``, whose elementary matrices are the transposes.
-    Signs, in the picture as one sees it: yaw > 0 turns the face to the image's left, pitch > 0 turns it up, roll > 0
-    tilts the head clockwise (its top towards the image's right).
+    ``R = Rx(-pitch) Ry(-yaw) Rz(-roll)`` with the usual right-handed elementary rotations, which is the
+    product ``R_x(pitch) R_y(yaw) R_z(roll)`` of 3DDFA's ``RotationMatrix.m``, whose elementary matrices are
+    the transposes. Signs, in the picture as one sees it: yaw > 0 turns the face to the image's left, pitch >
+    0 turns it up, roll > 0 tilts the head clockwise (its top towards the image's right).
 
     Args:
         yaw_deg: (...) degrees; pitch_deg and roll_deg likewise.
@@ -101,9 +101,9 @@ def matrix_to_euler(rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rotation: (..., 3, 3).
 
     Returns:
-        yaw in [-90, 90], pitch and roll in [-180, 180], each (...) in degrees. At a full profile (|yaw| = 90) pitch and
-        roll turn about the same axis: roll is then given as 0. A head turned past the profile comes out with a pitch
-        near 180. The matrix is the truth, these are for reading.
+        yaw in [-90, 90], pitch and roll in [-180, 180], each (...) in degrees. At a full profile (|yaw| = 90)
+        pitch and roll turn about the same axis: roll is then given as 0. A head turned past the profile comes
+        out with a pitch near 180. The matrix is the truth, these are for reading.
     """
     flat = torch.hypot(rotation[..., 0, 0], rotation[..., 0, 1])
     yaw = torch.atan2(-rotation[..., 0, 2], flat)

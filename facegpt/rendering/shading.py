@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 SH_CONSTANTS = (0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274)
-"""Factors of 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2 (Ramamoorthi and Hanrahan, SIGGRAPH 2001, equation 3)."""
+"""Factors of 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2 (Ramamoorthi and Hanrahan, SIGGRAPH 2001, eq. 3)."""
 
 
 def sh_basis(normals: Tensor) -> Tensor:
@@ -39,8 +39,9 @@ def sh_basis(normals: Tensor) -> Tensor:
 def shade(albedo: Tensor, normals: Tensor, lighting: Tensor) -> Tensor:
     """Radiance of a diffuse surface: ``albedo * (Y(n) @ L)``.
 
-    The lighting takes in the cosine lobe's and 1/pi's factors of each band: it is what a fit or a network finds, not a
-    radiance map. Nothing is clamped here: a strong light from one side can make the far side negative.
+    The lighting takes in the cosine lobe's and 1/pi's factors of each band: it is what a fit or a network
+    finds, not a radiance map. Nothing is clamped here: a strong light from one side can make the far side
+    negative.
 
     Args:
         albedo: (B, N, 3) linear RGB.
@@ -72,7 +73,7 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     total = torch.zeros_like(rows)
     for corner in triangles.unbind(dim=1):
         total = total.index_add(0, corner, normals)
-    # A triangle's double area is about 1e-5 m^2: the default eps of 1e-12 is far below, float32 squares are not.
+    # A triangle has about 1e-5 m^2, whose square would drown in the usual eps of 1e-12.
     scale = (total * total).sum(dim=1, keepdim=True).clamp(min=1e-24).rsqrt()
     return (total * scale).permute(2, 0, 1)
 

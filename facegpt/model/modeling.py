@@ -1,0 +1,137 @@
+"""FaceGPT (arXiv 2406.07163): a vision-language model whose <FACE> token's last hidden state is projected to theta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from facegpt.model import vision as _vision  # noqa: F401  registers the small tower with transformers
+from facegpt.model.configuration import FaceGptConfig
+from facegpt.morphable import Theta
+
+
+@dataclass
+class FaceGptOutput(ModelOutput):
+    """What a forward pass gives: text `loss` and `logits`, `theta` (R,N) and `log_error` (R,) of the R rows with a <FACE>.
+
+    `face_rows` (R,) int64 says which rows of the batch those are. `log_error` estimates the logarithm of the
+    landmark error in per cent of the eye distance. `past_key_values` continues the decoding.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    theta: Tensor | None = None
+    log_error: Tensor | None = None
+    face_rows: Tensor | None = None
+    past_key_values: Any = None
+
+
+class FaceHead(nn.Module):
+    """sigma of the paper: an MLP from the <FACE> token's hidden state (R,D) to theta (R,N) and log error (R,)."""
+
+    lighting_mean: Tensor
+    translation_mean: Tensor
+    translation_scale: Tensor
+
+    def __init__(self, config: FaceGptConfig, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.norm = nn.LayerNorm(width)
+        self.hidden = nn.Linear(width, config.head_hidden_size)
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.output = nn.Linear(config.head_hidden_size, config.n_theta + 1)
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        c = self.config
+        z = self.output(self.dropout(nn.functional.gelu(self.hidden(self.norm(hidden))))).float()
+        sizes = [c.n_shape, c.n_expression, c.n_albedo, 27, 3, 3, 1]
+        shape, expression, albedo, lighting, rotation, translation, log_error = z.split(sizes, -1)
+        mean_light = z.new_tensor(c.lighting_mean).repeat_interleave(3)
+        theta = Theta(
+            shape,
+            torch.sigmoid(expression + c.expression_bias),
+            albedo,
+            mean_light + c.lighting_scale * lighting,
+            c.rotation_scale * rotation,
+            z.new_tensor(c.translation_mean) + translation * z.new_tensor(c.translation_scale),
+        )
+        return theta.flat(), log_error.squeeze(-1)
+
+
+class FaceGptForConditionalGeneration(PreTrainedModel):
+    """Any image-text-to-text model with a <FACE> token and a face head."""
+
+    config_class = FaceGptConfig
+    base_model_prefix = "facegpt"
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: FaceGptConfig) -> None:
+        super().__init__(config)
+        if config.backbone_config is None:
+            raise ValueError("FaceGptConfig has no backbone_config")
+        self.backbone = AutoModelForImageTextToText.from_config(config.backbone_config)
+        width = config.backbone_config.get_text_config().hidden_size
+        self.face_head = FaceHead(config, width)
+        self.post_init()
+
+    @property
+    def _tied_weights_keys(self) -> dict[str, str]:  # type: ignore[override]
+        inner = getattr(self.backbone, "_tied_weights_keys", None) or {} if hasattr(self, "backbone") else {}
+        return {f"backbone.{key}": f"backbone.{value}" for key, value in inner.items()}
+
+    def get_input_embeddings(self) -> nn.Module:
+        module: nn.Module = self.backbone.get_input_embeddings()
+        return module
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool = False,
+        **inputs: Any,
+    ) -> FaceGptOutput:
+        """Runs the backbone over `input_ids` (B,L); the first <FACE> of a row, if it has one, gives the row's theta.
+
+        `labels` (B,L) are token ids with -100 where text is not scored. `pixel_values` and other image inputs are
+        those of the backbone's own processor.
+        """
+        core = self.backbone.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            pixel_values=pixel_values,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **inputs,
+        )
+        hidden = core.last_hidden_state
+        is_face = input_ids == self.config.face_token_id
+        rows = is_face.any(1).nonzero()[:, 0]
+        theta = log_error = None
+        if len(rows):
+            positions = is_face.int().argmax(1)[rows]
+            theta, log_error = self.face_head(hidden[rows, positions])
+        logits = loss = None
+        if labels is not None:
+            wanted = labels[:, 1:] != -100
+            logits = self.backbone.lm_head(hidden[:, :-1][wanted])
+            loss = nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted])
+        elif use_cache:
+            logits = self.backbone.lm_head(hidden[:, -1:])
+        return FaceGptOutput(
+            loss=loss,
+            logits=logits,
+            theta=theta,
+            log_error=log_error,
+            face_rows=rows,
+            past_key_values=core.past_key_values if use_cache else None,
+        )

@@ -1,0 +1,205 @@
+"""The training loop: rendered faces in, a FaceGPT checkpoint out; resumes at the step where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegpt.model.modeling import FaceGptForConditionalGeneration, FaceGptOutput
+from facegpt.morphable import FaceModel, Theta
+from facegpt.training.augment import augment
+from facegpt.training.config import TrainConfig
+from facegpt.training.losses import theta_losses, total
+from facegpt.training.points import LossPoints
+from facegpt.training.pool import Batch, ShardPool, take
+from facegpt.training.synthetic.shards import HELD_OUT, ShardStore
+
+# Token ids (input_ids, attention_mask, labels) of a batch, for the step: whether it carries text is the writer's choice.
+TextWriter = Callable[[Batch, int], tuple[Tensor, Tensor, Tensor | None]]
+Log = Callable[[str], None]
+
+
+@dataclass
+class TrainState:
+    """What a run needs to go on exactly: step, weights, their moving average, optimizer."""
+
+    step: int
+    model: FaceGptForConditionalGeneration
+    average: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine from `learning_rate` to `final_learning_rate`."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    progress = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+    span = config.learning_rate - config.final_learning_rate
+    return config.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; norms and biases are not decayed."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+class Trainer:
+    """Trains `model` on the shards of `config`; `writer` turns a batch into token ids."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: FaceGptForConditionalGeneration,
+        face_model: FaceModel,
+        writer: TextWriter,
+        log: Log,
+        shard_wait: float = 600.0,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.writer, self.log = config, writer, log
+        self.face_model = face_model
+        self.points = LossPoints(face_model).to(config.device)
+        self.store = ShardStore(Path(config.synthetic_folder), config.shard_faces, config.size)
+        self.pool = ShardPool(config, self.store, face_model, shard_wait)
+        model.to(config.device)
+        self.state = TrainState(
+            0, model, {k: v.detach().clone() for k, v in model.state_dict().items()}, make_optimizer(model, config)
+        )
+        self.checkpoint = Path(config.output) / "training.pt"
+
+    def resume(self) -> bool:
+        """Goes on from the checkpoint in the output folder, if there is one."""
+        if not self.checkpoint.exists():
+            return False
+        saved = torch.load(self.checkpoint, map_location=self.config.device, weights_only=True)
+        self.state.model.load_state_dict(saved["model"])
+        self.state.optimizer.load_state_dict(saved["optimizer"])
+        self.state.average, self.state.step = saved["average"], saved["step"]
+        return True
+
+    def save(self) -> None:
+        """Writes the resumable checkpoint, whole or not at all."""
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.checkpoint.with_suffix(".tmp")
+        state = self.state
+        torch.save(
+            {
+                "step": state.step,
+                "model": state.model.state_dict(),
+                "average": state.average,
+                "optimizer": state.optimizer.state_dict(),
+                "config": json.dumps(asdict(self.config)),
+            },
+            temporary,
+        )
+        temporary.replace(self.checkpoint)
+
+    def averaged(self) -> FaceGptForConditionalGeneration:
+        """A copy of the model with the moving average of its weights, in evaluation mode."""
+        copy = FaceGptForConditionalGeneration(self.state.model.config)
+        copy.load_state_dict(self.state.average)
+        return copy.to(self.config.device).eval()
+
+    def run(self) -> FaceGptForConditionalGeneration:
+        """Trains to the last step and returns the averaged model."""
+        state, config, started, first = self.state, self.config, time.monotonic(), self.state.step
+        seen: dict[str, float] = {}
+        for batch in self.pool.batches(state.step):
+            if state.step >= config.steps:
+                break
+            terms = self.step(batch)
+            seen = {k: 0.98 * seen.get(k, v) + 0.02 * v for k, v in terms.items()}
+            state.step += 1
+            if state.step % 50 == 0:
+                rate = (state.step - first) * config.batch / (time.monotonic() - started)
+                shown = " ".join(f"{k} {v:.4g}" for k, v in seen.items())
+                self.log(f"step {state.step}/{config.steps} {rate:.0f} faces/s {shown}")
+            if state.step % config.evaluate_every == 0 or state.step == config.steps:
+                self.log(f"step {state.step} held out: {json.dumps(self.evaluate())}")
+            if state.step % config.save_every == 0 or state.step == config.steps:
+                self.save()
+        return self.averaged()
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One optimizer step; returns its loss terms."""
+        state, config = self.state, self.config
+        state.model.train()
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(config, state.step)
+        ids, attention, labels = self.writer(batch, state.step)
+        images = augment(batch.images, generator).to(config.device)
+        output, terms, nme = self._losses(state.model, batch, ids, attention, labels, images)
+        loss = total(terms, config.weights)
+        if output.log_error is None:
+            raise RuntimeError("a training batch without a <FACE> token")
+        own = nme.detach().clamp(0.3, 60).log()
+        terms["log_error"] = (output.log_error - own).abs().mean()
+        loss = loss + config.weights.log_error * terms["log_error"]
+        if output.loss is not None:
+            terms["text"] = output.loss
+            loss = loss + config.text_weight * output.loss
+        terms["nme"] = nme.mean()
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
+        state.optimizer.step()
+        with torch.no_grad():
+            decay = min(config.ema, (1 + state.step) / (10 + state.step))
+            for key, value in state.model.state_dict().items():
+                kept = state.average[key]
+                if value.is_floating_point():
+                    kept.lerp_(value, 1 - decay)
+                else:
+                    kept.copy_(value)
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _losses(
+        self,
+        model: FaceGptForConditionalGeneration,
+        batch: Batch,
+        ids: Tensor,
+        attention: Tensor,
+        labels: Tensor | None,
+        images: Tensor,
+    ) -> tuple[FaceGptOutput, dict[str, Tensor], Tensor]:
+        device = self.config.device
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.bfloat16):
+            output = model(
+                input_ids=ids.to(device),
+                attention_mask=attention.to(device),
+                pixel_values=images,
+                labels=None if labels is None else labels.to(device),
+            )
+        f = self.face_model
+        predicted = Theta.split(output.theta, f.n_shape, f.n_expression, f.n_albedo)
+        terms, nme = theta_losses(
+            predicted, batch.theta.to(device), batch.landmarks2d.to(device), self.points, self.config.size
+        )
+        return output, terms, nme
+
+    @torch.no_grad()
+    def evaluate(self, count: int = 1024) -> dict[str, Any]:
+        """Loss terms of the averaged model on held-out rendered faces, without augmentation."""
+        model = self.averaged()
+        faces = self.store.load(self.face_model, HELD_OUT, wait=600)
+        sums: dict[str, float] = {}
+        parts = range(0, min(count, len(faces.images)), 128)
+        for start in parts:
+            batch = take(faces, torch.arange(start, start + 128).numpy())
+            ids, attention, _ = self.writer(batch, 1)
+            _, terms, nme = self._losses(model, batch, ids, attention, None, batch.images.to(self.config.device))
+            for name, value in {**terms, "nme": nme.mean()}.items():
+                sums[name] = sums.get(name, 0.0) + float(value) / len(parts)
+        return {name: round(value, 4) for name, value in sums.items()}

@@ -1,0 +1,82 @@
+"""How far a predicted theta is from the true one, in parameters, on the surface, in the picture and in colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegpt.morphable import Theta
+from facegpt.rendering import Camera, axis_angle_to_matrix, linear_to_srgb, sh_basis, to_camera
+from facegpt.training.points import LossPoints
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; see `theta_losses` for their units."""
+
+    landmarks: float = 20.0
+    shape: float = 0.4
+    surface: float = 2.0
+    expression: float = 6.0
+    rotation: float = 6.0
+    translation: float = 1.0
+    albedo: float = 0.05
+    lighting: float = 0.02
+    colour: float = 2.0
+    log_error: float = 0.05
+
+
+def theta_losses(
+    predicted: Theta, true: Theta, landmarks2d: Tensor, points: LossPoints, size: int
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Loss terms (scalars) of a batch, and each row's landmark error (B,) in per cent of the outer eye distance.
+
+    landmarks: mean distance in crop widths. shape, albedo: mean squared error in units of variance. surface: neutral
+    skin points' squared error over their variance. expression: mean squared error. rotation: squared Frobenius
+    distance of the matrices. translation: squared error in units of its jitter. lighting: squared error of the
+    coefficients. colour: absolute sRGB error of the skin's shaded colour.
+    """
+    neutral = torch.zeros_like(true.expression)
+    true_points = points.points(true.shape, true.expression)
+    own_points = points.points(predicted.shape, predicted.expression)
+    true_rotation, own_rotation = (axis_angle_to_matrix(t.rotation_vector) for t in (true, predicted))
+    choice = points.jaw_choice(true_points, true_rotation)
+    own = to_camera(points.landmarks(own_points, choice), own_rotation, predicted.translation)
+    pixels, _ = Camera(size).project(own)
+    distance = (pixels - landmarks2d).square().sum(-1).add(1e-6).sqrt()
+    eyes = (landmarks2d[:, 36] - landmarks2d[:, 45]).norm(dim=-1)
+    # Turned heads bring the eye corners together: the floor keeps a profile's error finite.
+    nme = 100 * distance.mean(1) / eyes.clamp(min=0.25 * size)
+
+    skin = slice(-points.skin, None)
+    shift = points.points(predicted.shape - true.shape, neutral)[:, skin] - points.mean[skin]
+    variance = points.shape_basis.unflatten(-1, (-1, 3))[:, skin].square().sum((0, 2)).mean()
+    offset = (predicted.translation - true.translation) / predicted.translation.new_tensor([0.012, 0.012, 0.10])
+    normals = torch.einsum("bij,pj->bpi", true_rotation, points.skin_normals)
+    basis = sh_basis(normals)
+    seen = (normals[..., 2] > 0.15).float()
+
+    def shaded(theta: Theta) -> Tensor:
+        irradiance = (basis @ theta.lighting.unflatten(-1, (9, 3))).clamp(min=0.02)
+        return linear_to_srgb((points.skin_albedo(theta.albedo).clamp(min=0.002) * irradiance).clamp(max=1.0))
+
+    colour = (shaded(predicted) - shaded(true)).abs().mean(-1)
+    terms = {
+        "landmarks": distance.mean() / size,
+        "shape": (predicted.shape - true.shape).square().mean(),
+        "surface": shift.square().sum(-1).mean() / variance,
+        "expression": (predicted.expression - true.expression).square().mean(),
+        "rotation": (own_rotation - true_rotation).square().sum((1, 2)).mean(),
+        "translation": offset.square().mean(),
+        "albedo": (predicted.albedo - true.albedo).square().mean(),
+        "lighting": (predicted.lighting - true.lighting).square().mean(),
+        "colour": (colour * seen).sum() / seen.sum().clamp(min=1),
+    }
+    return terms, nme
+
+
+def total(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """The weighted sum of the terms."""
+    return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()

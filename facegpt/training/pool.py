@@ -1,0 +1,78 @@
+"""Feeds rendered shards to the training loop: a sliding pool of shards from which each round draws at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegpt.morphable import FaceModel, Theta
+from facegpt.training.config import TrainConfig
+from facegpt.training.synthetic.faces import SyntheticFaces
+from facegpt.training.synthetic.shards import ShardStore
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B training faces: images (B,3,W,W) in 0..1, theta, landmarks2d (B,68,2) px and covered (B,)."""
+
+    images: Tensor
+    theta: Theta
+    landmarks2d: Tensor
+    covered: Tensor
+
+
+def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Batch:
+    """The faces at `index` as tensors."""
+    images = torch.from_numpy(faces.images[index]).permute(0, 3, 1, 2).float().div_(255)
+    return Batch(
+        images,
+        faces.theta[torch.from_numpy(index)],
+        torch.from_numpy(faces.landmarks2d[index]),
+        torch.from_numpy(faces.covered[index]),
+    )
+
+
+class ShardPool:
+    """Round r adds shard `first + r` to the pool, drops the oldest, and draws `reuse` shards' worth of batches."""
+
+    def __init__(self, config: TrainConfig, store: ShardStore, model: FaceModel, wait: float) -> None:
+        self.config, self.store, self.model, self.wait = config, store, model, wait
+        self.batches_per_round = max(1, round(config.reuse * config.shard_faces / config.batch))
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """Batches from step `start` on: the same whatever step the run was resumed at."""
+        c = self.config
+        held: dict[int, SyntheticFaces] = {}
+        step = start
+        while True:
+            current, offset = divmod(step, self.batches_per_round)
+            # The first rounds already mix as many shards as later ones: the pool starts filled.
+            wanted = range(c.first_shard + current, c.first_shard + current + c.pool)
+            held = {shard: held.get(shard) or self._load(shard) for shard in wanted}
+            rng = np.random.default_rng([c.seed, current])
+            shards = rng.integers(c.pool, size=self.batches_per_round * 4)
+            for number in range(self.batches_per_round):
+                picks = [
+                    (wanted[shard], rng.choice(c.shard_faces, c.batch // 4, replace=False))
+                    for shard in shards[number * 4 : number * 4 + 4]
+                ]
+                if number >= offset:
+                    yield join([take(held[shard], index) for shard, index in picks])
+                    step += 1
+
+    def _load(self, shard: int) -> SyntheticFaces:
+        return self.store.load(self.model, shard, wait=self.wait)
+
+
+def join(parts: list[Batch]) -> Batch:
+    """Concatenates batches."""
+    return Batch(
+        torch.cat([part.images for part in parts]),
+        Theta.concatenate([part.theta for part in parts]),
+        torch.cat([part.landmarks2d for part in parts]),
+        torch.cat([part.covered for part in parts]),
+    )

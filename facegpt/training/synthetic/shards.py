@@ -1,0 +1,69 @@
+"""A cache of rendered faces on disk: numbered shards, each made from its own seed, so a training run can be repeated."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from facegpt.morphable import FaceModel, Theta
+from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
+
+CHUNK = 64
+HELD_OUT = 1_000_000
+"""Shards numbered from here on are for validation and tests: training never asks for them."""
+
+
+@dataclass(frozen=True)
+class ShardStore:
+    """Shards of `faces` synthetic faces of `size` px under `folder`; shard k is the same on every machine."""
+
+    folder: Path
+    faces: int = 4096
+    size: int = 112
+
+    def path(self, shard: int) -> Path:
+        return self.folder / f"faces-{self.size}px-{self.faces}-{shard:07d}.npz"
+
+    def make(self, model: FaceModel, shard: int) -> Path:
+        """Renders shard `shard` unless it exists; written whole or not at all."""
+        path = self.path(shard)
+        if path.exists():
+            return path
+        self.folder.mkdir(parents=True, exist_ok=True)
+        chunks = -(-self.faces // CHUNK)
+        parts = [render_faces(model, shard * chunks + k, CHUNK, self.size) for k in range(chunks)]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+        np.savez(
+            temporary,
+            images=np.concatenate([part.images for part in parts])[: self.faces],
+            theta=torch.cat([part.theta.flat() for part in parts])[: self.faces].numpy(),
+            landmarks2d=np.concatenate([part.landmarks2d for part in parts])[: self.faces],
+            covered=np.concatenate([part.covered for part in parts])[: self.faces],
+        )
+        temporary.replace(path)
+        return path
+
+    def load(self, model: FaceModel, shard: int, wait: float = 0.0) -> SyntheticFaces:
+        """Reads shard `shard`, waiting up to `wait` seconds for another process to make it; raises FileNotFoundError."""
+        path, deadline = self.path(shard), time.monotonic() + wait
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise FileNotFoundError(f"no shard {path}: render it with `facegpt train`'s `render` workers")
+            time.sleep(0.2)
+        with np.load(path) as data:
+            arrays: dict[str, npt.NDArray[np.generic]] = {name: data[name] for name in data.files}
+        theta = Theta.split(
+            torch.from_numpy(arrays["theta"]), model.n_shape, model.n_expression, model.n_albedo
+        )
+        return SyntheticFaces(
+            np.asarray(arrays["images"], np.uint8),
+            theta,
+            np.asarray(arrays["landmarks2d"], np.float32),
+            np.asarray(arrays["covered"], np.float32),
+        )
