@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skips the test with a reason; fails it where the integration tests are obligatory (`make integration`, CI)."""
     if os.environ.get("FACEGPT_REQUIRE_INTEGRATION"):
         pytest.fail(f"{what}, and FACEGPT_REQUIRE_INTEGRATION is set")
@@ -57,4 +58,3 @@ def chromium() -> str:
         if found:
             return found
     missing("no Chromium is installed")
-    raise AssertionError
