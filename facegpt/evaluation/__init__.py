@@ -1,0 +1,1 @@
+"""Error measures: geometry, captions, text to 3D."""

@@ -1,0 +1,168 @@
+"""How far geometry is off: landmarks, pose, coefficients, vertices, and the picture inside the face.
+
+Every function takes tensors or numpy arrays, computes in float64 and gives one value per face, so that a caller can
+choose its own mean, median or cumulative curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = Tensor | NDArray[np.floating[Any]]
+
+LANDMARK_PARTS: dict[str, slice] = {
+    "jaw": slice(0, 17),
+    "brows": slice(17, 27),
+    "nose": slice(27, 36),
+    "eyes": slice(36, 48),
+    "mouth": slice(48, 68),
+}
+"""The parts of the 68 iBUG points."""
+
+OUTER_EYE_CORNERS = (36, 45)
+
+
+@dataclass(frozen=True)
+class LandmarkError:
+    """Normalised mean errors (NME) of N faces, as fractions of the distance between the outer eye corners.
+
+    ``per_face`` (N,), ``mean`` over the faces, and ``parts``: the mean for each of jaw, brows, nose, eyes, mouth.
+    """
+
+    per_face: Tensor
+    mean: float
+    parts: dict[str, float]
+
+
+def landmark_nme(predicted: Array, target: Array) -> LandmarkError:
+    """Normalised mean error of the 68 points, the measure of the 300-W challenge (Sagonas et al., ICCVW 2013).
+
+    Args:
+        predicted: (N, 68, 2) pixels, iBUG order.
+        target: (N, 68, 2) pixels in the same image; its points 36 and 45 give the normalising distance.
+
+    Returns:
+        LandmarkError; 0.05 means 5 % of the distance between the outer eye corners.
+
+    Raises:
+        ValueError: on other shapes, on no face at all, or if a target's eye corners coincide.
+    """
+    guess, truth = _pair(predicted, target)
+    if truth.ndim != 3 or truth.shape[1:] != (68, 2) or len(truth) == 0:
+        raise ValueError(f"landmarks are {tuple(truth.shape)}, expected (N, 68, 2) with N >= 1")
+    left, right = OUTER_EYE_CORNERS
+    scale = (truth[:, left] - truth[:, right]).norm(dim=-1)
+    if not bool((scale > 0).all()):
+        raise ValueError("the outer eye corners of a target coincide, there is nothing to normalise by")
+    errors = (guess - truth).norm(dim=-1) / scale.unsqueeze(1)
+    per_face = errors.mean(dim=1)
+    parts = {name: float(errors[:, part].mean()) for name, part in LANDMARK_PARTS.items()}
+    return LandmarkError(per_face, float(per_face.mean()), parts)
+
+
+def angle_error(predicted_deg: Array, target_deg: Array) -> Tensor:
+    """Absolute differences of angles, the short way round: (N, 3) degrees in [0, 180].
+
+    Args:
+        predicted_deg: (N, 3) yaw, pitch, roll in degrees, with Pose_Para's signs
+            (``facegpt.rendering.matrix_to_euler``).
+        target_deg: (N, 3) likewise.
+
+    Returns:
+        (N, 3). The mean absolute error of the AFLW2000-3D protocol is its mean over the faces whose three target
+        angles all lie within 99 degrees.
+    """
+    guess, truth = _pair(predicted_deg, target_deg)
+    return ((guess - truth + 180) % 360 - 180).abs()
+
+
+def rotation_error(predicted: Array, target: Array) -> Tensor:
+    """Angle of the rotation between two rotations: (N,) degrees in [0, 180]; no gimbal lock, unlike Euler angles.
+
+    Args:
+        predicted: (N, 3, 3) rotation matrices.
+        target: (N, 3, 3).
+    """
+    guess, truth = _pair(predicted, target)
+    # The chord |A - B|_F = 2 sqrt(2) sin(angle / 2) keeps its precision where the trace's arc cosine loses it.
+    chord = (guess - truth).flatten(1).norm(dim=1) / (2 * 2**0.5)
+    return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
+
+
+def coefficient_error(predicted: Array, target: Array, variance: Array | float = 1.0) -> Tensor:
+    """Mean squared error of coefficients in units of their variance: (N,).
+
+    A guess of the mean for every face has an expected error of 1, so a value below 1 says that something was seen.
+
+    Args:
+        predicted: (N, K).
+        target: (N, K).
+        variance: of the targets, one number or (K,): 1 for shape and albedo (their prior is N(0, 1)); for expression,
+            that of the test set. Coefficients of variance 0 carry no information and are left out.
+
+    Raises:
+        ValueError: if no coefficient varies.
+    """
+    guess, truth = _pair(predicted, target)
+    scale = torch.as_tensor(variance, dtype=torch.float64, device=truth.device).expand(truth.shape[1])
+    varies = scale > 0
+    if not bool(varies.any()):
+        raise ValueError("no coefficient varies, an error in units of variance has no meaning")
+    return ((guess - truth).square()[:, varies] / scale[varies]).mean(dim=1)
+
+
+def vertex_error(predicted: Array, target: Array, *, align: bool = False) -> Tensor:
+    """Mean distance between corresponding vertices: (N,) millimetres.
+
+    Args:
+        predicted: (N, V, 3) metres.
+        target: (N, V, 3) metres.
+        align: move each prediction rigidly (rotation and translation, no scale) onto its target first, by the least
+            squares of Kabsch (Acta Cryst. A32, 1976); for meshes that are not in the same head frame.
+    """
+    guess, truth = _pair(predicted, target)
+    if align:
+        guess = _rigidly_aligned(guess, truth)
+    distance: Tensor = 1e3 * (guess - truth).norm(dim=-1).mean(dim=1)
+    return distance
+
+
+def psnr(predicted: Array, target: Array, mask: Array) -> Tensor:
+    """Peak signal-to-noise ratio inside a mask: (N,) decibels, for a peak of 1.
+
+    Args:
+        predicted: (N, C, H, W) values in [0, 1]; say which transfer curve (sRGB or linear) beside the figure.
+        target: (N, C, H, W) likewise.
+        mask: (N, H, W), true on the pixels that count.
+
+    Returns:
+        (N,); infinite where the pictures are equal, nan for a face whose mask is empty.
+    """
+    guess, truth = _pair(predicted, target)
+    weights = torch.as_tensor(mask, device=truth.device).to(torch.float64).unsqueeze(1).expand_as(truth)
+    squares = ((guess - truth).square() * weights).flatten(1).sum(dim=1)
+    return -10 * torch.log10(squares / weights.flatten(1).sum(dim=1))
+
+
+def _rigidly_aligned(points: Tensor, target: Tensor) -> Tensor:
+    middle = target.mean(dim=1, keepdim=True)
+    centred = points - points.mean(dim=1, keepdim=True)
+    u, _, vh = torch.linalg.svd(centred.transpose(1, 2) @ (target - middle))
+    sign = torch.ones_like(u[:, 0])
+    sign[:, 2] = torch.det(u @ vh)  # a reflection is no motion of a head
+    aligned: Tensor = centred @ (u * sign.unsqueeze(1)) @ vh + middle
+    return aligned
+
+
+def _pair(predicted: Array, target: Array) -> tuple[Tensor, Tensor]:
+    guess = torch.as_tensor(predicted).to(torch.float64)
+    truth = torch.as_tensor(target).to(guess.device, torch.float64)
+    if guess.shape != truth.shape:
+        raise ValueError(f"predicted is {tuple(guess.shape)}, target {tuple(truth.shape)}: they must agree")
+    return guess, truth
