@@ -53,8 +53,18 @@ def shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
+    return _program("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromedriver() -> str:
+    """The path of the driver that goes with `chromium`."""
+    return _program("chromedriver")
+
+
+def _program(*names: str) -> str:
+    for name in names:
         found = shutil.which(name)
         if found:
             return found
-    missing("no Chromium is installed")
+    missing(f"{names[0]} is not installed")

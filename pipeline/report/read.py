@@ -30,7 +30,6 @@ LIGHT = (
     "photometric_psnr",
 )
 SHOWN = 48
-WORST = 12
 EXAMPLES = 5
 
 
@@ -107,21 +106,27 @@ def read_output(output: str) -> Output:
     return Output(storage, run, shards, statuses, reasons, size, faces, provenance)
 
 
-def choose(faces: pa.Table, shown: int = SHOWN, worst: int = WORST) -> list[int]:
+def choose(faces: pa.Table, shown: int = SHOWN) -> list[int]:
     """The rows of `faces` to show, best quality first: all of them if they are few enough.
 
-    Otherwise `worst` rows of the lowest quality, and the rest spaced evenly over the run's order, so that neither luck
-    nor taste chooses. Faces without a quality sort last.
+    Otherwise a quarter of the `shown` are those of the lowest quality, and the rest is spaced evenly over the run's
+    order, so that neither luck nor taste chooses. Faces without a quality sort last.
     """
     quality = np.nan_to_num(numbers(faces, "quality"), nan=-1.0)
     order = np.argsort(-quality, kind="stable")
     if len(order) <= shown:
         return [int(row) for row in order]
-    lowest = {int(row) for row in order[-worst:]}
+    worst = quarter(shown)
+    lowest = {int(row) for row in order[len(order) - worst :]}
     others = [row for row in range(len(order)) if row not in lowest]
     picked = np.linspace(0, len(others) - 1, shown - worst).round().astype(int)
     wanted = lowest | {others[index] for index in picked}
     return [int(row) for row in order if int(row) in wanted]
+
+
+def quarter(shown: int) -> int:
+    """How many of the `shown` faces are there for their low quality."""
+    return shown // 4
 
 
 def whole_rows(output: Output, rows: Iterable[int]) -> list[dict[str, Any]]:

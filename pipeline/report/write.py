@@ -18,7 +18,7 @@ from pipeline.config import DecodeConfig
 from pipeline.report.figures import Segment, histogram, stacked_bar
 from pipeline.report.photos import open_photo
 from pipeline.report.pictures import SIDE, TURN_DEGREES, pictures
-from pipeline.report.read import SHOWN, STATUSES, WORST, Output, choose, numbers, read_output, whole_rows
+from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
 from pipeline.report.record import facts
 
 LABELS = {
@@ -131,7 +131,8 @@ def _tile(row: Mapping[str, Any]) -> dict[str, Any]:
         "quality": f"{quality:.2f}" if known else "unknown",
         "percent": f"{100 * min(max(quality, 0.0), 1.0):.0f}" if known else "0",
         "quality_title": f"photometric {row['photometric_psnr']:.1f} dB inside the face, "
-        f"prior distance {row['prior_distance']:.2f}, caption agrees with the parameters {100 * row['caption_agreement']:.0f} %",
+        f"prior distance {row['prior_distance']:.2f}, "
+        f"{100 * row['caption_agreement']:.0f} % of the caption agrees with the parameters",
         "facts": angles,
         "uri": row["uri"],
         "name": f"{row['face_px']:.0f} px · {_name(row['uri'])}",
@@ -187,7 +188,7 @@ def _figures(read: Output) -> list[dict[str, Any]]:
 def _selection(total: int, shown: int) -> str:
     if total <= shown:
         return "All of them, best quality first." if total > 1 else "The only one."
-    return f"{shown} of {total:,}: the {WORST} of lowest quality, the rest spaced evenly over the run; best first."
+    return f"{shown} of {total:,}: the {quarter(shown)} of lowest quality, the rest spaced evenly over the run; best first."
 
 
 def _reasons_lead(read: Output) -> str:

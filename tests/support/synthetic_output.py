@@ -19,11 +19,15 @@ from facegpt.rendering import axis_angle_to_matrix, linear_to_srgb, render
 from schemas import FaceDims, Provenance, faces_schema, images_schema
 
 CROP = 112
+BACKGROUND = (96, 116, 128)
 SHARD = "00000-synthetic"
 
 
 def write_synthetic_output(
-    folder: Path, n_faces: int = 5, others: list[dict[str, Any]] | None = None
+    folder: Path,
+    n_faces: int = 5,
+    others: list[dict[str, Any]] | None = None,
+    face_model_sha256: str | None = None,
 ) -> Path:
     """Writes `folder`/photos and `folder`/output, and returns the latter.
 
@@ -31,6 +35,7 @@ def write_synthetic_output(
         folder: an empty one.
         n_faces: how many photos with one face each; yaw runs from -40 to 40 degrees over them.
         others: ledger rows (`status`, `stage`, `reason`, and optionally `uri`) of photos without a face.
+        face_model_sha256: what the tables say of the face model, in place of the truth.
     """
     photos, output = folder / "photos", folder / "output"
     photos.mkdir(parents=True)
@@ -39,7 +44,7 @@ def write_synthetic_output(
     dims = FaceDims(model.n_shape, model.n_expression, model.n_albedo)
     provenance = Provenance(
         face_model_id=model.id,
-        face_model_sha256=model.sha256,
+        face_model_sha256=face_model_sha256 or model.sha256,
         n_shape=dims.shape,
         n_expression=dims.expression,
         n_albedo=dims.albedo,
@@ -100,7 +105,7 @@ def _face(index: int, count: int, photos: Path) -> dict[str, Any]:
     side = 140
     drawn = render(model, theta, side)
     colours = (linear_to_srgb(drawn.image)[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
-    pixels = np.full((240, 320, 3), (96, 116, 128), dtype=np.uint8)
+    pixels = np.full((240, 320, 3), BACKGROUND, dtype=np.uint8)
     left, top = 60 + 3 * index, 40
     inside = pixels[top : top + side, left : left + side]
     inside[drawn.mask[0].numpy()] = colours[drawn.mask[0].numpy()]
