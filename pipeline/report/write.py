@@ -188,7 +188,8 @@ def _figures(read: Output) -> list[dict[str, Any]]:
 def _selection(total: int, shown: int) -> str:
     if total <= shown:
         return "All of them, best quality first." if total > 1 else "The only one."
-    return f"{shown} of {total:,}: the {quarter(shown)} of lowest quality, the rest spaced evenly over the run; best first."
+    worst = quarter(shown)
+    return f"{shown} of {total:,}: the {worst} of lowest quality, the rest spaced evenly over the run; best first."
 
 
 def _reasons_lead(read: Output) -> str:
