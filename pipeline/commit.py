@@ -1,0 +1,72 @@
+"""The last stage: the files of a shard under keys made from its id, and then its commit. No commit, no shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.meshes import pack
+from pipeline.records import AnnotatedShard, ShardOutcome
+from pipeline.shards import to_parquet
+from pipeline.storage import Storage
+from schemas import SCHEMA_VERSION, images_schema
+
+FOLDER = "commits"
+
+
+def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> ShardOutcome:
+    """Writes the shard's tables and meshes, then `commits/SHARD.json` with their sizes and sha256.
+
+    Doing it again overwrites the same keys, so a shard that is executed twice counts once.
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    images = pa.Table.from_pylist([asdict(record) for record in shard.images], schema=images_schema())
+    files = {
+        f"images/{shard.shard}.parquet": to_parquet(images),
+        f"faces/{shard.shard}.parquet": to_parquet(shard.faces),
+    }
+    if shard.meshes is not None and shard.meshes.names:
+        files[f"meshes/{shard.shard}.tar"] = pack(shard.meshes)
+    outcome = ShardOutcome(
+        shard=shard.shard,
+        images=images.num_rows,
+        faces=shard.faces.num_rows,
+        meshes=len(shard.meshes.names) if shard.meshes is not None else 0,
+        statuses=Counter(record.status for record in shard.images),
+    )
+    for key, data in files.items():
+        storage.write(key, data)
+    commit: dict[str, Any] = {
+        "shard": shard.shard,
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": fingerprint,
+        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+        **outcome.as_json(),
+        "files": [
+            {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for key, data in files.items()
+        ],
+    }
+    storage.write(f"{FOLDER}/{shard.shard}.json", json.dumps(commit, indent=1).encode())
+    return outcome
+
+
+def committed_shards(storage: Storage) -> list[str]:
+    """Ids of the committed shards, sorted."""
+    keys = storage.keys(FOLDER)
+    return sorted(key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys if key.endswith(".json"))
+
+
+def read_commit(storage: Storage, shard: str) -> dict[str, Any]:
+    """The commit of a shard; raises FileNotFoundError or ValueError."""
+    commit = json.loads(storage.read(f"{FOLDER}/{shard}.json"))
+    if not isinstance(commit, dict):
+        raise ValueError(f"{FOLDER}/{shard}.json is no commit")
+    return commit

@@ -1,0 +1,163 @@
+"""The one configuration of a run: typed, validated, printed and stored with it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import UsageError
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, and nothing changes after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DecodeConfig(Section):
+    """Bounds on what is read. `max_bytes` of a file; `max_pixels` of an image; images with a side below `min_side` px are rejected."""
+
+    max_bytes: Positive = 256 * 2**20
+    max_pixels: Positive = 100_000_000
+    min_side: Positive = 32
+
+
+class DetectorConfig(Section):
+    """The face detector.
+
+    `name`: `dlib` or `insightface`. `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file.
+    `min_score`: on the detector's own scale (dlib: about -1 to 3, insightface: 0 to 1); its usual one when absent.
+    `max_side`: long side in px that larger images are fitted into (insightface: the side of the network's input).
+    `upsample`: how much a small image may be enlarged at most. `padded_pass`: look again with a border when nothing was
+    found, which finds faces that fill the frame. `max_faces` per image, the surest ones; `max_overlap`: of two boxes whose
+    intersection over union is higher, the surer one stays.
+    """
+
+    name: str = "dlib"
+    model: str | None = None
+    min_score: float | None = None
+    max_side: Annotated[int, Field(ge=64)] | None = None
+    upsample: Annotated[float, Field(ge=1, le=4)] = 2.0
+    padded_pass: bool = True
+    max_faces: Positive = 256
+    max_overlap: Annotated[float, Field(gt=0, le=1)] = 0.4
+
+
+class ModelConfig(Section):
+    """FaceGPT. `path`: a checkpoint folder, or `bundled`. `device`: auto is a GPU if there is one. `micro_batch`: crops at once."""
+
+    path: str = "bundled"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    micro_batch: Positive = 32
+
+
+class OutputConfig(Section):
+    """`meshes`: write a GLB per face."""
+
+    meshes: bool = True
+
+
+class ShardConfig(Section):
+    """Images per shard are images / (8 * workers), kept between `min_images` and `max_images`."""
+
+    min_images: Positive = 16
+    max_images: Positive = 1000
+
+
+class WorkerConfig(Section):
+    """Worker processes per stage (as many as the machine suggests when absent) and `fetch_threads` per detect worker."""
+
+    detect: Positive | None = None
+    annotate: Positive | None = None
+    commit: Positive | None = None
+    fetch_threads: Positive = 8
+
+
+class RunConfig(Section):
+    """Everything that a run can be told. Sections decode, detector, model and output decide what the rows say."""
+
+    decode: DecodeConfig = DecodeConfig()
+    detector: DetectorConfig = DetectorConfig()
+    model: ModelConfig = ModelConfig()
+    output: OutputConfig = OutputConfig()
+    shards: ShardConfig = ShardConfig()
+    workers: WorkerConfig = WorkerConfig()
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that change rows and enter the fingerprint as they are; detector and model enter by their content."""
+        return self.model_dump(mode="json", include={"decode", "output"})
+
+    def as_yaml(self) -> str:
+        """The whole configuration with its defaults, as YAML that `load_config` reads."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: str | None = None, overrides: list[str] | None = None) -> RunConfig:
+    """Reads a YAML file, then applies `a.b=value` overrides (the values are YAML as well).
+
+    Raises:
+        UsageError: the file cannot be read, a key is unknown (the message names the nearest one) or a value does not fit.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read the config {path}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"the config {path} is not YAML: {' '.join(str(error).split())}") from None
+        if loaded is not None and not isinstance(loaded, dict):
+            raise UsageError(f"the config {path} must be a mapping of sections, not a {type(loaded).__name__}")
+        values = loaded or {}
+    for override in overrides or []:
+        _apply(values, override)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise UsageError(f"--set wants KEY=VALUE such as detector.name=dlib, not {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {override}: the value is not YAML") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {override}: {section!r} is not a section of the configuration")
+        values = inner
+    values[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        key = ".".join(location)
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0) or [""]
+            lines.append(f"unknown config key {key!r}; the nearest one is {near[0]!r}")
+        else:
+            lines.append(f"config key {key!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}, not {problem['input']!r}")
+    return "; ".join(lines)
+
+
+def known_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
+    """All keys in dotted form, sections included."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += known_keys(field.annotation, f"{prefix}{name}.")
+    return keys

@@ -1,0 +1,122 @@
+"""The first stage: fetch, decode, find faces, cut them out. One image's trouble becomes its row in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import RunConfig
+from pipeline.crop import FRAMINGS, crop_matrix, cut, face_px
+from pipeline.decode import DecodeError, RejectedError, decode, image_id_of
+from pipeline.detectors import Detection, create_detector
+from pipeline.detectors.registry import detector_fingerprint
+from pipeline.records import DetectedFace, DetectedShard, ImageRecord, ShardTask
+from pipeline.sources import describe
+from pipeline.storage import Entry, read_uri
+
+Pixels = NDArray[np.uint8]
+
+
+def face_id_of(image_id: str, fingerprint: str, box: tuple[float, float, float, float]) -> str:
+    """32 hex digits from the image's content, the detector's fingerprint and the box rounded to pixels."""
+    rounded = ",".join(str(round(value)) for value in box)
+    return hashlib.sha256(f"{image_id} {fingerprint} {rounded}".encode()).hexdigest()[:32]
+
+
+class DetectAndCrop:
+    """Turns shards to do into shards with crops of `crop_size` px; loads the detector once.
+
+    Raises (when made): pipeline.detectors.DetectorError.
+    """
+
+    def __init__(self, config: RunConfig, crop_size: int) -> None:
+        cv2.setNumThreads(1)
+        self.config = config
+        self.crop_size = crop_size
+        self.detector = create_detector(config.detector)
+        self.fingerprint = detector_fingerprint(config.detector)
+        self.framing = FRAMINGS[config.detector.name]
+
+    def __call__(self, task: ShardTask) -> DetectedShard:
+        """Every image of the task has exactly one record in the result, in the task's order."""
+        images: list[ImageRecord] = []
+        faces: list[DetectedFace] = []
+        crops: list[Pixels] = []
+        for entry, data in self._fetched(task.images):
+            record = ImageRecord(entry.uri, task.shard, status="failed", stage="fetch")
+            for index, (face, crop) in enumerate(self._one(record, data)):
+                faces.append(self._face(len(images), record, index, face))
+                crops.append(crop)
+            images.append(record)
+        empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
+        return DetectedShard(task.shard, images, faces, np.stack(crops) if crops else empty)
+
+    def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, bytes | Exception]]:
+        """The files' bytes, in order, read a few ahead by threads."""
+        threads = self.config.workers.fetch_threads
+        with ThreadPoolExecutor(threads) as pool:
+            waiting = iter(entries)
+            ahead = deque((entry, pool.submit(self._fetch, entry)) for entry in islice(waiting, 2 * threads))
+            while ahead:
+                entry, future = ahead.popleft()
+                yield entry, _outcome(future)
+                following = next(waiting, None)
+                if following is not None:
+                    ahead.append((following, pool.submit(self._fetch, following)))
+
+    def _fetch(self, entry: Entry) -> bytes:
+        return read_uri(entry.uri, self.config.decode.max_bytes, entry.size)
+
+    def _one(self, record: ImageRecord, data: bytes | Exception) -> list[tuple[Detection, Pixels]]:
+        """Fills in the record; gives its faces with their crops."""
+        if isinstance(data, Exception):
+            record.reason = describe(data)
+            return []
+        record.bytes, record.image_id, record.stage = len(data), image_id_of(data), "decode"
+        try:
+            image = decode(data, self.config.decode)
+            record.width, record.height, record.stage = image.width, image.height, "detect"
+            faces = self.detector.detect(image.rgb)
+            found = [(face, self._crop(image.rgb, face)) for face in faces if face_px(face) >= 1]
+        except RejectedError as rejection:
+            record.status, record.reason = "rejected", str(rejection)
+            record.width, record.height = rejection.width, rejection.height
+            return []
+        except DecodeError as error:
+            record.reason = str(error)
+            return []
+        except Exception as error:
+            # Whatever a library throws at one image must not cost the shard its other images; the ledger keeps it.
+            record.reason = f"{type(error).__name__}: {describe(error)}"
+            return []
+        record.status, record.n_faces = ("annotated" if found else "no_face"), len(found)
+        return found
+
+    def _crop(self, rgb: Pixels, face: Detection) -> Pixels:
+        return cut(rgb, crop_matrix(face, self.framing, self.crop_size), self.crop_size)
+
+    def _face(self, image: int, record: ImageRecord, index: int, face: Detection) -> DetectedFace:
+        return DetectedFace(
+            image=image,
+            face_id=face_id_of(record.image_id or "", self.fingerprint, face.box),
+            face_index=index,
+            box=face.box,
+            det_score=face.score,
+            landmarks5=face.landmarks,
+            crop_matrix=crop_matrix(face, self.framing, self.crop_size),
+            face_px=face_px(face),
+        )
+
+
+def _outcome(future: Future[bytes]) -> bytes | Exception:
+    try:
+        return future.result()
+    except Exception as error:
+        return error

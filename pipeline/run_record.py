@@ -1,0 +1,135 @@
+"""run.json: what an output was made with, and when."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pipeline.annotator import AnnotatorSource
+from pipeline.config import RunConfig
+from pipeline.detectors.registry import detector_class
+from pipeline.errors import UsageError
+from pipeline.fingerprint import combined
+from pipeline.storage import Storage
+from schemas import SCHEMA_VERSION
+
+KEY = "run.json"
+FORMAT = "facegpt-run"
+PACKAGES = (
+    "facegpt",
+    "torch",
+    "transformers",
+    "ray",
+    "pyarrow",
+    "pillow",
+    "opencv-python-headless",
+    "dlib-bin",
+    "insightface",
+    "onnxruntime",
+    "trimesh",
+)
+PARTS = {
+    "config": "the configuration (decode or output)",
+    "detector": "the detector, its settings or its weights",
+    "model": "the model",
+    "code": "the code of facegpt",
+}
+OWN = ("manifest/", "images/", "faces/", "meshes/", "commits/", "report/")
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that a result may depend on; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def new_record(config: RunConfig, source: AnnotatorSource, parts: dict[str, str]) -> dict[str, Any]:
+    """The record of an output that starts now."""
+    return {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "created": now(),
+        "fingerprint": combined(parts),
+        "fingerprints": parts,
+        "config": config.model_dump(mode="json"),
+        "versions": versions(),
+        "licences": {
+            **source.licences,
+            f"detector {config.detector.name}": detector_class(config.detector.name).licence,
+        },
+        "invocations": [],
+    }
+
+
+def read_record(storage: Storage, any_version: bool = False) -> dict[str, Any] | None:
+    """The record of the run at `storage`; None where there is nothing yet.
+
+    Args:
+        storage: of the output.
+        any_version: also take a record of another schema version (to delete it).
+
+    Raises:
+        UsageError: something else is stored there, or it cannot be reached.
+    """
+    try:
+        if storage.is_file():
+            raise UsageError(f"OUTPUT {storage.root} is a file, not a folder")
+        data = storage.read(KEY) if storage.exists(KEY) else None
+        if data is None:
+            if not storage.is_empty():
+                raise UsageError(
+                    f"OUTPUT {storage.root} holds something else (files, but no {KEY}): choose a new or empty folder"
+                )
+            return None
+    except UsageError:
+        raise
+    except Exception as error:
+        # s3fs and botocore raise many types; each of them means the same to the user.
+        raise UsageError(f"cannot reach OUTPUT {storage.root}: {' '.join(str(error).split())}") from error
+    try:
+        record = json.loads(data)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise UsageError(f"OUTPUT {storage.root} holds something else: its {KEY} is not of facegpt")
+    if record.get("schema_version") != SCHEMA_VERSION and not any_version:
+        raise UsageError(
+            f"OUTPUT {storage.root} has schema version {record.get('schema_version')}, this facegpt writes "
+            f"{SCHEMA_VERSION}: choose a new OUTPUT, or --replace"
+        )
+    return record
+
+
+def check_same(record: dict[str, Any], parts: dict[str, str], where: str) -> None:
+    """Raises UsageError, naming what changed, if the output was made by something that would give other rows."""
+    old = record["fingerprints"]
+    changed = [PARTS.get(name, name) for name in parts if old.get(name) != parts[name]]
+    if changed:
+        raise UsageError(
+            f"OUTPUT {where} was made with other settings: {', '.join(changed)} changed since. Rows of both would be "
+            "mixed: choose a new OUTPUT, or --replace to delete what it holds and start again"
+        )
+
+
+def write_record(storage: Storage, record: dict[str, Any]) -> None:
+    """Stores run.json."""
+    storage.write(KEY, json.dumps(record, indent=1).encode())
+
+
+def own_keys(storage: Storage) -> Iterable[str]:
+    """Everything that this project wrote into an output."""
+    return [key for key in storage.keys() if key == KEY or key.startswith(OWN)]

@@ -1,0 +1,179 @@
+"""Reading inputs and writing outputs: local paths and s3:// URLs, by one small interface over fsspec.
+
+S3 credentials and the endpoint come from the environment or the profile (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...), never
+from a URL.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+
+import fsspec
+
+from pipeline.errors import UsageError
+
+S3 = "s3://"
+FILE = "file://"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored file: its URI, its size in bytes, and an etag that changes when the file does."""
+
+    uri: str
+    size: int | None
+    etag: str | None
+
+
+@cache
+def s3() -> Any:
+    """The S3 filesystem of this process; it keeps no listing, since other processes write, too."""
+    return fsspec.filesystem("s3", use_listings_cache=False)
+
+
+def normalize(location: str) -> str:
+    """An s3:// URL without trailing slashes, or an absolute local path.
+
+    Raises:
+        UsageError: another scheme, or credentials in the URL.
+    """
+    if location.startswith(FILE):
+        return from_local(local_path(location))
+    if "://" not in location:
+        return from_local(os.path.abspath(os.path.expanduser(location)))
+    parts = urlsplit(location)
+    if parts.scheme not in ("s3", "s3a"):
+        raise UsageError(f"{location}: only local paths and s3:// URLs are known, not {parts.scheme}://")
+    if "@" in parts.netloc:
+        raise UsageError("credentials do not belong in a URL: use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
+    if not parts.netloc:
+        raise UsageError(f"{location}: the URL names no bucket")
+    return S3 + location.split("://", 1)[1].rstrip("/")
+
+
+def is_s3(uri: str) -> bool:
+    return uri.startswith(S3)
+
+
+def from_local(path: str) -> str:
+    """The URI of a local path: the path itself, or a quoted file:// URL where its name is not UTF-8."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return FILE + quote_from_bytes(os.fsencode(path))
+    return path
+
+
+def local_path(uri: str) -> str:
+    """The inverse of `from_local`."""
+    return os.fsdecode(unquote_to_bytes(uri[len(FILE) :])) if uri.startswith(FILE) else uri
+
+
+def read_uri(uri: str, max_bytes: int, size: int | None = None) -> bytes:
+    """All bytes of a file of at most `max_bytes`; `size` is what a listing said, and spares S3 a request.
+
+    Raises:
+        OSError: it cannot be read (FileNotFoundError, PermissionError, ...).
+        ValueError: it is larger than `max_bytes`.
+    """
+    too_large = f"larger than {max_bytes:,} bytes (decode.max_bytes)"
+    if is_s3(uri):
+        path = uri[len(S3) :]
+        if (s3().size(path) if size is None else size) > max_bytes:
+            raise ValueError(too_large)
+        data = bytes(s3().cat_file(path))
+    else:
+        with open(local_path(uri), "rb") as file:
+            data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(too_large)
+    return data
+
+
+class Storage:
+    """A folder or S3 prefix that a run writes into; keys are relative paths with slashes.
+
+    A local file appears whole or not at all (temporary file, then rename); an S3 object is atomic by itself.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.root = normalize(location)
+        self.remote = is_s3(self.root)
+
+    def uri(self, key: str) -> str:
+        return f"{self.root}/{key}"
+
+    def _path(self, key: str) -> Path:
+        return Path(local_path(self.root)) / key
+
+    def _object(self, key: str) -> str:
+        return f"{self.root[len(S3) :]}/{key}"
+
+    def read(self, key: str) -> bytes:
+        """The bytes stored under `key`; raises FileNotFoundError if there are none."""
+        return bytes(s3().cat_file(self._object(key))) if self.remote else self._path(key).read_bytes()
+
+    def write(self, key: str, data: bytes) -> None:
+        """Stores `data` under `key`, in place of what was there."""
+        if self.remote:
+            s3().pipe_file(self._object(key), data)
+            return
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A leading dot hides the temporary file from every Parquet reader.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.{uuid.uuid4().hex[:8]}")
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def exists(self, key: str) -> bool:
+        return bool(s3().exists(self._object(key))) if self.remote else self._path(key).exists()
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys below the folder `prefix`, sorted; hidden files are left out."""
+        return sorted(self._keys(prefix))
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        if self.remote:
+            base = self._object(prefix).rstrip("/")
+            cut = len(self._object(""))
+            yield from (path[cut:] for path in s3().find(base) if path.startswith(base + "/"))
+            return
+        root = Path(local_path(self.root))
+        for folder, folders, names in os.walk(root / prefix):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from (Path(folder, name).relative_to(root).as_posix() for name in names if not name.startswith("."))
+
+    def is_file(self) -> bool:
+        """Whether the location is one file, so that nothing can be stored below it."""
+        return bool(s3().isfile(self.root[len(S3) :])) if self.remote else Path(local_path(self.root)).is_file()
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all is stored here."""
+        if self.remote:
+            return not self.keys()
+        path = Path(local_path(self.root))
+        return not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None)
+
+    def delete(self, keys: list[str]) -> None:
+        """Removes what is stored under `keys`."""
+        if self.remote:
+            if keys:
+                s3().rm([self._object(key) for key in keys])
+            return
+        for key in keys:
+            self._path(key).unlink(missing_ok=True)
