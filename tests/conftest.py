@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
 import torch
+from obligations import missing
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
-
-
-def missing(what: str) -> NoReturn:
-    """Skips the test with a reason; fails it where the integration tests are obligatory (`make integration`, CI)."""
-    if os.environ.get("FACEGPT_REQUIRE_INTEGRATION"):
-        pytest.fail(f"{what}, and FACEGPT_REQUIRE_INTEGRATION is set")
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,4 +59,4 @@ def _program(*names: str) -> str:
         found = shutil.which(name)
         if found:
             return found
-    missing(f"{names[0]} is not installed")
+    return missing(f"{names[0]} is not installed")

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from facegpt.morphable import FaceModel, Theta
 from facegpt.rendering import axis_angle_to_matrix, linear_to_srgb, matrix_to_axis_angle, render
+from pipeline.crop import cut
 
 Row = Mapping[str, Any]
 Pixels = NDArray[np.float64]
@@ -46,26 +47,6 @@ def to_side(row: Row, side: int) -> Pixels:
     matrix = np.asarray(row["crop_matrix"], dtype=np.float64).reshape(2, 3) * scale
     matrix[:, 2] += (scale - 1) / 2
     return matrix
-
-
-def cut(photo: Image.Image, matrix: Pixels, side: int) -> Image.Image:
-    """Cuts the crop out of an upright photo; what lies outside the photo is black.
-
-    Args:
-        photo: RGB, upright.
-        matrix: (2, 3), original pixels to crop pixels.
-        side: of the crop, in pixels.
-    """
-    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
-    # Bilinear sampling skips pixels when it shrinks by more than two, so a large face is first averaged down.
-    shrink = max(int(math.sqrt(abs(np.linalg.det(inverse[:, :2])))), 1)
-    source = photo.reduce(shrink) if shrink > 1 else photo
-    inverse[:, 2] += 0.5
-    inverse /= shrink
-    inverse[:, 2] -= inverse[:, :2].sum(axis=1) * 0.5  # Pillow's coordinates run from pixel corners
-    return source.transform(
-        (side, side), Image.Transform.AFFINE, tuple(inverse.ravel().tolist()), Image.Resampling.BICUBIC
-    )
 
 
 def with_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
@@ -117,20 +98,20 @@ def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int
 
 
 def pictures(
-    model: FaceModel | None, row: Row, photo: Image.Image | None, side: int = SIDE
+    model: FaceModel | None, row: Row, photo: NDArray[np.uint8] | None, side: int = SIDE
 ) -> dict[str, str]:
     """The pictures of one face as JPEG data URIs by name; without the photo or the face model, those that need none.
 
     Args:
         model: the face model that the row's coefficients belong to, or None where it cannot be had.
         row: of the faces table.
-        photo: the upright original in RGB, or None where it cannot be had.
+        photo: the upright original (height, width, 3) in RGB, or None where it cannot be had.
         side: of each picture in pixels.
     """
     made: dict[str, str] = {}
     if photo is not None:
         matrix = to_side(row, side)
-        crop = cut(photo, matrix, side)
+        crop = Image.fromarray(cut(photo, matrix, side))
         points = np.asarray(row["landmarks68"], dtype=np.float64).reshape(68, 2)
         made["photo"] = data_uri(crop)
         made["landmarks"] = data_uri(with_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2]))

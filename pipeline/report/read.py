@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.commit import committed_shards
 from pipeline.errors import UsageError
+from pipeline.run_record import read_record
 from pipeline.storage import Storage
 from schemas import Provenance, read_provenance
 
@@ -48,13 +48,13 @@ class Reason:
 class Output:
     """A run's output, open for reading.
 
-    `run` is run.json; `shards` the committed ones in order; `statuses` photos by status; `reasons` what did not
+    `record` is run.json; `shards` the committed ones in order; `statuses` photos by status; `reasons` what did not
     become a face, most frequent first; `bytes` of all photos; `faces` the light columns of every face;
     `provenance` what made the rows, None as long as nothing is committed.
     """
 
     storage: Storage
-    run: dict[str, Any]
+    record: dict[str, Any]
     shards: tuple[str, ...]
     statuses: Counter[str]
     reasons: tuple[Reason, ...]
@@ -70,14 +70,10 @@ def read_output(output: str) -> Output:
         UsageError: there is no run at `output`.
     """
     storage = Storage(output)
-    try:
-        run = json.loads(storage.read("run.json"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"{storage.root} holds no output of `facegpt annotate`: there is no run.json"
-        ) from None
-    names = (PurePosixPath(key) for key in storage.keys("commits"))
-    shards = tuple(name.stem for name in names if name.suffix == ".json")
+    record = read_record(storage)
+    if record is None:
+        raise UsageError(f"{storage.root} holds no output of `facegpt annotate`: there is no run.json")
+    shards = tuple(committed_shards(storage))
     statuses: Counter[str] = Counter()
     groups: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], list[str]] = {}
@@ -103,7 +99,7 @@ def read_output(output: str) -> Output:
     )
     empty = pa.table({name: pa.array([], pa.null()) for name in LIGHT})
     faces = pa.concat_tables(parts) if parts else empty
-    return Output(storage, run, shards, statuses, reasons, size, faces, provenance)
+    return Output(storage, record, shards, statuses, reasons, size, faces, provenance)
 
 
 def choose(faces: pa.Table, shown: int = SHOWN) -> list[int]:

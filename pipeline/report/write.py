@@ -95,8 +95,8 @@ def render_page(read: Output, shown: int = SHOWN) -> str:
             for reason in read.reasons[:REASONS_SHOWN]
         ],
         reasons_lead=_reasons_lead(read),
-        facts=facts(read.run),
-        record=json.dumps(read.run, indent=2, ensure_ascii=False),
+        facts=facts(read.record, read.provenance),
+        record=json.dumps(read.record, indent=2, ensure_ascii=False),
     )
 
 
@@ -106,7 +106,7 @@ def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
     model = bundled()
     made_with = read.provenance.face_model_sha256 if read.provenance else None
     drawable = model if model.sha256 == made_with else None
-    config = DecodeConfig(**read.run.get("config", {}).get("decode", {}))
+    config = DecodeConfig(**read.record["config"]["decode"])
     for row in rows:
         photo, row["note"] = open_photo(row, config)
         row["pictures"] = pictures(drawable, row, photo)

@@ -16,7 +16,8 @@ from PIL import Image
 
 from facegpt.morphable import Theta, bundled
 from facegpt.rendering import axis_angle_to_matrix, linear_to_srgb, render
-from schemas import FaceDims, Provenance, faces_schema, images_schema
+from pipeline.config import RunConfig
+from schemas import SCHEMA_VERSION, FaceDims, Provenance, faces_schema, images_schema
 
 CROP = 112
 BACKGROUND = (96, 116, 128)
@@ -81,10 +82,34 @@ def write_synthetic_output(
         pq.write_table(table, output / name / f"{SHARD}.parquet", compression="zstd")
     (output / "commits").mkdir()
     (output / "commits" / f"{SHARD}.json").write_text(json.dumps({"images": len(ledger), "faces": len(rows)}))
-    (output / "run.json").write_text(
-        json.dumps({"created": "2026-01-01T00:00:00Z", "config": {"limit": None}})
-    )
+    (output / "run.json").write_text(json.dumps(_record(len(ledger), n_faces)))
     return output
+
+
+def _record(images: int, faces: int) -> dict[str, Any]:
+    config = RunConfig().model_dump(mode="json")
+    config["detector"]["min_score"] = 0.25
+    return {
+        "format": "facegpt-run",
+        "schema_version": SCHEMA_VERSION,
+        "created": "2026-01-01T12:00:00+00:00",
+        "fingerprint": "2" * 16,
+        "fingerprints": {},
+        "config": config,
+        "versions": {"python": "3.11.7", "facegpt": "0.1.0"},
+        "licences": {"model bundled": "Apache-2.0", "detector dlib": "BSL-1.0"},
+        "invocations": [
+            {
+                "started": "2026-01-01T12:00:00+00:00",
+                "finished": "2026-01-01T12:00:04+00:00",
+                "input": "photos",
+                "images": images,
+                "faces": faces,
+                "seconds": 4.0,
+                "workers": {"detect": 1, "annotate": 1, "device": "cpu"},
+            }
+        ],
+    }
 
 
 def _face(index: int, count: int, photos: Path) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""ray_cluster.yaml, checked by Ray's own validator (no cluster is started)."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import ValidationError
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+
+@pytest.fixture
+def cluster(repository: Path) -> dict[str, Any]:
+    loaded = yaml.safe_load((repository / "ray_cluster.yaml").read_text("utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_it_is_valid(cluster: dict[str, Any]) -> None:
+    validate_config(prepare_config(copy.deepcopy(cluster)))
+
+
+def test_a_slip_of_the_pen_would_be_noticed(cluster: dict[str, Any]) -> None:
+    cluster["max_worker"] = cluster.pop("max_workers")
+    with pytest.raises(ValidationError):
+        validate_config(prepare_config(cluster))
+
+
+def test_every_node_installs_the_tested_versions(cluster: dict[str, Any], repository: Path) -> None:
+    commands = "\n".join(cluster["setup_commands"])
+    assert "-c constraints.txt ." in commands
+    assert "torch==2.13.0" in commands
+    assert "torch==2.13.0" in (repository / "pyproject.toml").read_text("utf-8")
