@@ -50,7 +50,9 @@ class AnnotateFaces:
             model_digest=annotator.digest,
             detector=config.detector.name,
             detector_fingerprint=detector_fingerprint(config.detector),
-            landmarks5_source="detector" if detector_class(config.detector.name).gives_landmarks else "landmarks68",
+            landmarks5_source="detector"
+            if detector_class(config.detector.name).gives_landmarks
+            else "landmarks68",
             crop_size=annotator.crop_size,
             fingerprint=fingerprint,
         )
@@ -76,7 +78,9 @@ class AnnotateFaces:
                 _fail(shard.images[face.image], "the model gave numbers that are not finite")
             elif annotation is not None:
                 said.append((face, annotation))
-        return [(face, annotation) for face, annotation in said if shard.images[face.image].status == "annotated"]
+        return [
+            (face, annotation) for face, annotation in said if shard.images[face.image].status == "annotated"
+        ]
 
     def _run(self, crops: NDArray[np.uint8]) -> Sequence[FaceAnnotation]:
         if not len(crops):
@@ -123,7 +127,7 @@ class AnnotateFaces:
         return row
 
     def _meshes(self, said: Said) -> MeshData:
-        """Heads in the canonical frame with this person's shape and expression; same content under one name counts once."""
+        """Heads in the canonical frame, shaped and coloured; faces of the same id (copies of a file) share one."""
         model = self.annotator.face_model
         faces = {face.face_id: annotation for face, annotation in said}
         shape, expression, albedo = (
@@ -132,7 +136,11 @@ class AnnotateFaces:
                 if faces
                 else np.zeros((0, size), np.float32)
             ).to(model.mean.device)
-            for name, size in (("shape", self.dims.shape), ("expression", self.dims.expression), ("albedo", self.dims.albedo))
+            for name, size in (
+                ("shape", self.dims.shape),
+                ("expression", self.dims.expression),
+                ("albedo", self.dims.albedo),
+            )
         )
         with torch.inference_mode():
             vertices = model.vertices(shape, expression).cpu().numpy()
@@ -141,7 +149,7 @@ class AnnotateFaces:
 
 
 def five_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Five points (5, 2) from 68 in iBUG order: eye centres (left in the image first), nose tip, corners of the mouth."""
+    """Five points (5, 2) from 68 iBUG points: eye centres (left in the image first), nose tip, mouth corners."""
     return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
@@ -155,4 +163,6 @@ def _flat(values: Any) -> NDArray[np.float32]:
 
 def _is_finite(annotation: FaceAnnotation) -> bool:
     names = (*COEFFICIENTS, "landmarks68", *ANGLES, *SCORES)
-    return all(bool(np.isfinite(np.asarray(getattr(annotation, name), dtype=np.float64)).all()) for name in names)
+    return all(
+        bool(np.isfinite(np.asarray(getattr(annotation, name), dtype=np.float64)).all()) for name in names
+    )

@@ -16,6 +16,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from facegpt.model.annotator import FaceAnnotation
+
     from facegpt.morphable import FaceModel
 
 

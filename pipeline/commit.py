@@ -51,7 +51,8 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
         "committed": datetime.now(UTC).isoformat(timespec="seconds"),
         **outcome.as_json(),
         "files": [
-            {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for key, data in files.items()
+            {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for key, data in files.items()
         ],
     }
     storage.write(f"{FOLDER}/{shard.shard}.json", json.dumps(commit, indent=1).encode())
@@ -61,7 +62,9 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
 def committed_shards(storage: Storage) -> list[str]:
     """Ids of the committed shards, sorted."""
     keys = storage.keys(FOLDER)
-    return sorted(key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys if key.endswith(".json"))
+    return sorted(
+        key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys if key.endswith(".json")
+    )
 
 
 def read_commit(storage: Storage, shard: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Section(BaseModel):
 
 
 class DecodeConfig(Section):
-    """Bounds on what is read. `max_bytes` of a file; `max_pixels` of an image; images with a side below `min_side` px are rejected."""
+    """Bounds on what is read: `max_bytes` of a file, `max_pixels` of an image; sides of at least `min_side` px."""
 
     max_bytes: Positive = 256 * 2**20
     max_pixels: Positive = 100_000_000
@@ -35,8 +35,8 @@ class DetectorConfig(Section):
     `min_score`: on the detector's own scale (dlib: about -1 to 3, insightface: 0 to 1); its usual one when absent.
     `max_side`: long side in px that larger images are fitted into (insightface: the side of the network's input).
     `upsample`: how much a small image may be enlarged at most. `padded_pass`: look again with a border when nothing was
-    found, which finds faces that fill the frame. `max_faces` per image, the surest ones; `max_overlap`: of two boxes whose
-    intersection over union is higher, the surer one stays.
+    found, which finds faces that fill the frame. `max_faces` per image, the surest ones. `max_overlap`: of two boxes
+    whose intersection over union is higher, the surer one stays.
     """
 
     name: str = "dlib"
@@ -50,7 +50,7 @@ class DetectorConfig(Section):
 
 
 class ModelConfig(Section):
-    """FaceGPT. `path`: a checkpoint folder, or `bundled`. `device`: auto is a GPU if there is one. `micro_batch`: crops at once."""
+    """FaceGPT. `path`: a checkpoint folder, or `bundled`. `device`: auto is a GPU if there is one. `micro_batch`: of crops."""
 
     path: str = "bundled"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -71,7 +71,7 @@ class ShardConfig(Section):
 
 
 class WorkerConfig(Section):
-    """Worker processes per stage (as many as the machine suggests when absent) and `fetch_threads` per detect worker."""
+    """Worker processes per stage (absent: as many as the machine suggests), and `fetch_threads` per detect worker."""
 
     detect: Positive | None = None
     annotate: Positive | None = None
@@ -90,7 +90,7 @@ class RunConfig(Section):
     workers: WorkerConfig = WorkerConfig()
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that change rows and enter the fingerprint as they are; detector and model enter by their content."""
+        """The settings that change rows and enter the fingerprint as they are; detector and model enter by content."""
         return self.model_dump(mode="json", include={"decode", "output"})
 
     def as_yaml(self) -> str:
@@ -102,7 +102,7 @@ def load_config(path: str | None = None, overrides: list[str] | None = None) -> 
     """Reads a YAML file, then applies `a.b=value` overrides (the values are YAML as well).
 
     Raises:
-        UsageError: the file cannot be read, a key is unknown (the message names the nearest one) or a value does not fit.
+        UsageError: the file cannot be read, a key is unknown (the message names the nearest), or a value does not fit.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -113,7 +113,9 @@ def load_config(path: str | None = None, overrides: list[str] | None = None) -> 
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UsageError(f"the config {path} is not YAML: {' '.join(str(error).split())}") from None
         if loaded is not None and not isinstance(loaded, dict):
-            raise UsageError(f"the config {path} must be a mapping of sections, not a {type(loaded).__name__}")
+            raise UsageError(
+                f"the config {path} must be a mapping of sections, not a {type(loaded).__name__}"
+            )
         values = loaded or {}
     for override in overrides or []:
         _apply(values, override)
@@ -149,7 +151,8 @@ def _explain(error: ValidationError) -> str:
             near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0) or [""]
             lines.append(f"unknown config key {key!r}; the nearest one is {near[0]!r}")
         else:
-            lines.append(f"config key {key!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}, not {problem['input']!r}")
+            message = problem["msg"][:1].lower() + problem["msg"][1:]
+            lines.append(f"config key {key!r}: {message}, not {problem['input']!r}")
     return "; ".join(lines)
 
 

@@ -30,8 +30,8 @@ FRAMINGS = {
     "insightface": Framing(scale=1.28, right=0.0, down=0.12),
 }
 """Per detector, what gives the framing of the rendered training faces (a square of 0.204 m, its centre 38 mm below the
-eyes) on near-frontal photos, by the median over 128 faces with known landmarks. dlib's box is a square from the brows to
-below the lips; SCRFD's reaches from the hairline to the chin."""
+eyes) on near-frontal photos, by the median over 128 faces with known landmarks. dlib's box is a square from the brows
+to below the lips; SCRFD's reaches from the hairline to the chin."""
 
 REDUCE_BELOW = 0.5
 
@@ -42,7 +42,7 @@ def face_px(face: Detection) -> float:
 
 
 def crop_matrix(face: Detection, framing: Framing, size: int) -> Floats:
-    """The matrix (2, 3) from pixels of the image to pixels of the crop of `size` px; pixel centres at integers in both."""
+    """The matrix (2, 3) from pixels of the image to those of the crop of `size` px; pixel centres at integers."""
     unit = face_px(face)
     x = (face.box[0] + face.box[2]) / 2 + framing.right * unit
     y = (face.box[1] + face.box[3]) / 2 + framing.down * unit
@@ -72,7 +72,9 @@ def cut(rgb: Pixels, matrix: Floats, size: int) -> Pixels:
     moved = matrix.copy()
     moved[:, :2] *= factor
     moved[:, 2] += matrix[:, :2] @ (np.array(starts) + 0.5 * factor - 0.5)
-    warped = cv2.warpAffine(region, moved, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(
+        region, moved, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(warped, dtype=np.uint8)
 
 

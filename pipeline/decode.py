@@ -95,7 +95,9 @@ def decode(data: bytes, config: DecodeConfig) -> Decoded:
         try:
             rgb = np.asarray(_to_rgb(upright))
         except Exception as error:
-            raise DecodeError(f"{image.format} pixels of mode {upright.mode} cannot be converted: {_text(error)}") from error
+            raise DecodeError(
+                f"{image.format} pixels of mode {upright.mode} cannot be converted: {_text(error)}"
+            ) from error
     return Decoded(np.ascontiguousarray(rgb))
 
 
@@ -118,11 +120,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Grey values of unknown depth: 1.0, 255, 65535 or their own maximum is white, whichever is the first to hold them."""
+    """Grey values of unknown depth: white is 1.0, 255, 65535 or their own maximum, whichever first holds them all."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
     largest = float(values.max(initial=0.0))
     fractional = bool((values % 1 != 0).any())
-    white = next((bound for bound in ((1.0,) if fractional else ()) + (255.0, 65535.0) if largest <= bound), largest)
+    white = next(
+        (bound for bound in ((1.0,) if fractional else ()) + (255.0, 65535.0) if largest <= bound), largest
+    )
     return np.asarray((values * (255.0 / white)).round(), dtype=np.uint8)
 
 

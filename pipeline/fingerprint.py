@@ -17,7 +17,7 @@ CODE = (
     ("pipeline", ("annotate.py", "crop.py", "decode.py", "detect.py", "detectors", "meshes.py")),
     ("schemas", ("",)),
 )
-"""The modules that a row's values come from. The text room is part of what the model is asked for, but not of the answer."""
+"""The modules that a row's values come from."""
 
 
 def fingerprints(config: RunConfig, model_digest: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The one module that knows Ray: shards in, outcomes out, each stage a pool of workers.
 
-One Ray Data row is one shard. Nothing reads in a task of its own (a read stage beside actors that reserve every CPU would
-never run), workers reserve less than all CPUs, and restarts and retries are bounded.
+One Ray Data row is one shard. Nothing reads in a task of its own (a read stage beside actors that reserve every CPU
+would never run), workers reserve less than all CPUs, and restarts and retries are bounded.
 """
 
 from __future__ import annotations
@@ -9,37 +9,31 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
-
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 import ray
 import ray.data
 
-from pipeline.annotate import AnnotateFaces
 from pipeline.annotator import AnnotatorSource
-from pipeline.commit import commit_shard
 from pipeline.config import RunConfig
-from pipeline.detect import DetectAndCrop
 from pipeline.errors import UsageError
-from pipeline.records import AnnotatedShard, ShardOutcome, ShardTask
-from pipeline.sources import describe
+from pipeline.records import ShardOutcome, ShardTask
 from pipeline.storage import Storage
+from pipeline.worker import Stage, Worker, annotate_stage, commit_stage, detect_stage
 
 OBJECT_STORE_BYTES = 2 * 10**9
 MAX_RESTARTS = 5
 MAX_TASK_RETRIES = 1
-STALL_SECONDS = 1800
-
-Stage = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -118,78 +112,35 @@ def execute(
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = [{"shard": task.shard, "error": "", "payload": pickle.dumps(task)} for task in tasks]
-    data = ray.data.from_items(rows, override_num_blocks=len(rows))
-    stages: list[tuple[str, Callable[[], Stage], int, int]] = [
-        ("detect", partial(DetectAndCrop, config, source.crop_size), plan.detect, 0),
+    data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+    gpus = 1 if plan.device == "cuda" else None
+    stages: list[tuple[str, Callable[[], Stage], int, int | None]] = [
+        ("detect", partial(detect_stage, config, source.crop_size), plan.detect, None),
         (
             "annotate",
-            partial(_annotate_stage, config, source, plan, fingerprint),
+            partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint),
             plan.annotate,
-            1 if plan.device == "cuda" else 0,
+            gpus,
         ),
-        ("commit", partial(_commit_stage, storage, fingerprint), plan.commit, 0),
+        ("commit", partial(commit_stage, storage, fingerprint), plan.commit, None),
     ]
-    for name, make, workers, gpus in stages:
-        data = data.map_batches(
-            Worker,
-            fn_constructor_kwargs={"name": name, "make": make},
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
-            num_cpus=plan.cpus_per_worker,
-            num_gpus=gpus or None,
-            max_restarts=MAX_RESTARTS,
-            max_task_retries=MAX_TASK_RETRIES,
-        )
+    for name, make, workers, stage_gpus in stages:
+        with warnings.catch_warnings():
+            # max_restarts has no named parameter in this release of Ray, and is deprecated where it can be given.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            data = data.map_batches(
+                Worker,
+                fn_constructor_kwargs={"name": name, "make": make},
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+                num_cpus=plan.cpus_per_worker,
+                num_gpus=stage_gpus,
+                max_restarts=MAX_RESTARTS,
+                max_task_retries=MAX_TASK_RETRIES,
+            )
     for row in data.iter_rows():
         if row["error"]:
             yield ShardOutcome(row["shard"], error=row["error"])
         else:
             yield pickle.loads(row["payload"])
-
-
-class Worker:
-    """A stage in a process of its own. What goes wrong is handed on as the shard's error, and the next shard is tried."""
-
-    def __init__(self, name: str, make: Callable[[], Stage]) -> None:
-        self.name = name
-        self.trouble = ""
-        self.stage: Stage | None = None
-        try:
-            self.stage = make()
-        except Exception as error:
-            self.trouble = f"the {name} worker cannot start: {type(error).__name__}: {describe(error)}"
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        rows = [self._one(row) for row in batch.to_pylist()]
-        columns = {
-            "shard": pa.array([row["shard"] for row in rows], pa.string()),
-            "error": pa.array([row["error"] for row in rows], pa.string()),
-            "payload": pa.array([row["payload"] for row in rows], pa.large_binary()),
-        }
-        return pa.table(columns)
-
-    def _one(self, row: dict[str, Any]) -> dict[str, Any]:
-        if row["error"]:
-            return row
-        if self.stage is None:
-            return {**row, "error": self.trouble, "payload": b""}
-        try:
-            result = self.stage(pickle.loads(row["payload"]))
-            return {**row, "payload": pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)}
-        except Exception as error:
-            return {**row, "error": f"{self.name}: {type(error).__name__}: {describe(error)}", "payload": b""}
-
-
-def _annotate_stage(config: RunConfig, source: AnnotatorSource, plan: Plan, fingerprint: str) -> Stage:
-    import torch
-
-    torch.set_num_threads(plan.threads)
-    return AnnotateFaces(config, source.load(plan.device), fingerprint)
-
-
-def _commit_stage(storage: Storage, fingerprint: str) -> Stage:
-    def commit(shard: AnnotatedShard) -> ShardOutcome:
-        return commit_shard(storage, shard, fingerprint)
-
-    return commit

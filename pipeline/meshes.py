@@ -13,7 +13,7 @@ from pipeline.records import MeshData
 
 
 def to_glb(vertices: NDArray[np.float32], triangles: NDArray[np.int64], colours: NDArray[np.uint8]) -> bytes:
-    """One head as binary glTF 2.0: `vertices` (V, 3) metres, y up, facing +z; `colours` (V, 3) linear RGB, as glTF wants it."""
+    """One head as binary glTF 2.0: `vertices` (V, 3) in metres, y up, facing +z; `colours` (V, 3) linear RGB."""
     opaque = np.full((len(colours), 1), 255, np.uint8)
     mesh = trimesh.Trimesh(vertices, triangles, vertex_colors=np.hstack([colours, opaque]), process=False)
     data = mesh.export(file_type="glb")
@@ -22,7 +22,7 @@ def to_glb(vertices: NDArray[np.float32], triangles: NDArray[np.int64], colours:
 
 
 def pack(meshes: MeshData) -> bytes:
-    """The tar of a shard: FACE_ID.glb per face, sorted by name, without times or owners, so that equal faces give equal bytes."""
+    """The tar of a shard: FACE_ID.glb per face, sorted, without times or owners: equal faces give equal bytes."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for index in sorted(range(len(meshes.names)), key=lambda index: meshes.names[index]):

@@ -80,7 +80,9 @@ class RunProgress:
     def line(self) -> str:
         """The state in one line."""
         rate = self.images / max(self.seconds, 1e-9)
-        left = f", about {_span((self.total - self.images) / rate)} left" if 0 < self.images < self.total else ""
+        left = (
+            f", about {_span((self.total - self.images) / rate)} left" if 0 < self.images < self.total else ""
+        )
         return f"{self.images:,} of {self.total:,} images, {self._detail()}{left}"
 
     def _detail(self) -> str:

@@ -39,7 +39,7 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """A face that was found and cropped. `image`: index of its image in the shard. Points are pixels of the upright image."""
+    """A face, found and cropped. `image`: index of its image in the shard. Points are pixels of the upright image."""
 
     image: int
     face_id: str
@@ -63,7 +63,7 @@ class DetectedShard:
 
 @dataclass
 class MeshData:
-    """Heads in the canonical frame: `vertices` float32 (N, V, 3) metres, `colours` uint8 (N, V, 3) linear RGB, `triangles` (F, 3)."""
+    """Heads in the canonical frame: `vertices` (N, V, 3) metres, `colours` (N, V, 3) linear RGB, `triangles` (F, 3)."""
 
     names: list[str]
     vertices: NDArray[np.float32]

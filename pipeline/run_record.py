@@ -133,3 +133,11 @@ def write_record(storage: Storage, record: dict[str, Any]) -> None:
 def own_keys(storage: Storage) -> Iterable[str]:
     """Everything that this project wrote into an output."""
     return [key for key in storage.keys() if key == KEY or key.startswith(OWN)]
+
+
+def existing_run(storage: Storage) -> dict[str, Any]:
+    """The record of a run that must be there; raises UsageError if there is none at `storage`."""
+    record = read_record(storage)
+    if record is None:
+        raise UsageError(f"there is no run at {storage.root}")
+    return record

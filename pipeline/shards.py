@@ -55,7 +55,7 @@ def new_images(manifest: Manifest, images: list[Entry]) -> list[Entry]:
 def extend_manifest(storage: Storage, manifest: Manifest, fresh: list[Entry], size: int) -> Manifest:
     """Adds shards of `size` images for `fresh` ones; known images keep their shard.
 
-    The new file is named by its generation and its shards by generation and number, so that an id never means two things.
+    The new file is named by its generation, its shards by generation and number: an id never means two things.
     """
     if not fresh:
         return manifest
@@ -80,5 +80,3 @@ def to_parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
-
-

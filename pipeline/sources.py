@@ -17,8 +17,32 @@ from pipeline.errors import UsageError
 from pipeline.storage import S3, Entry, from_local, is_s3, local_path, normalize, s3
 
 IMAGE_EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .tif .tiff .webp .avif .heic .heif .hif .jp2 .j2k .jpx .tga "
-    ".ppm .pgm .pbm .pnm".split()
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".tga",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    ]
 )
 """Every file with one of these (in any case) is an input, and gets a row in the ledger, readable or not."""
 LIST_EXTENSIONS = (".txt", ".csv", ".parquet")
@@ -111,7 +135,9 @@ def _list_s3(uri: str) -> Listing:
     # `find` answers for every key that starts with the text, also for photos2/ when asked for photos.
     inside = {name: info for name, info in found.items() if name == path or name.startswith(path + "/")}
     return _gather(
-        Entry(S3 + name, info.get("size"), str(info.get("ETag", "")).strip('"') or None) if is_image(name) else None
+        Entry(S3 + name, info.get("size"), str(info.get("ETag", "")).strip('"') or None)
+        if is_image(name)
+        else None
         for name, info in inside.items()
     )
 
@@ -136,14 +162,18 @@ def _uris_of(name: str, data: bytes) -> list[str]:
     if name.lower().endswith(".csv"):
         rows = list(csv.DictReader(io.StringIO(text)))
         header = list(rows[0]) if rows else []
-        return _column_of(name, pa.table({key: [row[key] for row in rows] for key in header if key is not None}))
+        return _column_of(
+            name, pa.table({key: [row[key] for row in rows] for key in header if key is not None})
+        )
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def _column_of(name: str, table: pa.Table) -> list[str]:
     texts = [f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-    wanted = next((column for column in URI_COLUMNS if column in texts), texts[0] if len(texts) == 1 else None)
+    wanted = next(
+        (column for column in URI_COLUMNS if column in texts), texts[0] if len(texts) == 1 else None
+    )
     if wanted is None:
         raise UsageError(f"the list {name} has no column of URIs; name it 'uri'")
     return [value for value in table[wanted].to_pylist() if value]
@@ -164,5 +194,3 @@ def _list_named(uris: list[str], folder: str) -> Listing:
 
     with ThreadPoolExecutor(16) as pool:
         return Listing(list(pool.map(entry, uris)), 0)
-
-

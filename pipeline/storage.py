@@ -1,7 +1,7 @@
 """Reading inputs and writing outputs: local paths and s3:// URLs, by one small interface over fsspec.
 
-S3 credentials and the endpoint come from the environment or the profile (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...), never
-from a URL.
+S3 credentials and the endpoint come from the environment or the profile (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...),
+never from a URL.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def normalize(location: str) -> str:
     if parts.scheme not in ("s3", "s3a"):
         raise UsageError(f"{location}: only local paths and s3:// URLs are known, not {parts.scheme}://")
     if "@" in parts.netloc:
-        raise UsageError("credentials do not belong in a URL: use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
+        raise UsageError(
+            "credentials do not belong in a URL: use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
+        )
     if not parts.netloc:
         raise UsageError(f"{location}: the URL names no bucket")
     return S3 + location.split("://", 1)[1].rstrip("/")
@@ -129,7 +131,9 @@ class Storage:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A leading dot hides the temporary file from every Parquet reader.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.{uuid.uuid4().hex[:8]}")
+        temporary = path.with_name(
+            f".{path.name}.{os.getpid()}.{threading.get_ident()}.{uuid.uuid4().hex[:8]}"
+        )
         try:
             with open(temporary, "wb") as file:
                 file.write(data)
@@ -156,11 +160,15 @@ class Storage:
         root = Path(local_path(self.root))
         for folder, folders, names in os.walk(root / prefix):
             folders[:] = [name for name in folders if not name.startswith(".")]
-            yield from (Path(folder, name).relative_to(root).as_posix() for name in names if not name.startswith("."))
+            yield from (
+                Path(folder, name).relative_to(root).as_posix() for name in names if not name.startswith(".")
+            )
 
     def is_file(self) -> bool:
         """Whether the location is one file, so that nothing can be stored below it."""
-        return bool(s3().isfile(self.root[len(S3) :])) if self.remote else Path(local_path(self.root)).is_file()
+        return (
+            bool(s3().isfile(self.root[len(S3) :])) if self.remote else Path(local_path(self.root)).is_file()
+        )
 
     def is_empty(self) -> bool:
         """Whether nothing at all is stored here."""

@@ -8,7 +8,7 @@ from schemas.columns import column
 from schemas.version import SCHEMA_VERSION
 
 STATUSES = ("annotated", "no_face", "rejected", "failed")
-"""annotated: has rows in `faces`; no_face: read, none found; rejected: read, but not wanted; failed: see stage and reason."""
+"""annotated: has rows in `faces`; no_face: none found; rejected: readable, not wanted; failed: see stage and reason."""
 
 STAGES = ("fetch", "decode", "detect", "annotate")
 """How far an image went."""

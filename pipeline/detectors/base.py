@@ -64,7 +64,7 @@ class Detector(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def weights_id(cls, config: DetectorConfig) -> str:
-        """What identifies the weights (a hash or a version), without loading them; raises DetectorError if there are none."""
+        """A hash or version of the weights, found without loading them; raises DetectorError if there are none."""
 
     @abc.abstractmethod
     def find(self, rgb: Pixels) -> list[Detection]:
@@ -84,7 +84,9 @@ class Detector(abc.ABC):
     def _find_padded(self, rgb: Pixels) -> list[Detection]:
         border = round(max(rgb.shape[:2]) * BORDER)
         padded = cv2.copyMakeBorder(rgb, border, border, border, border, cv2.BORDER_REPLICATE)
-        shifted = [face.mapped(1.0, -border, -border) for face in self.find(np.asarray(padded, dtype=np.uint8))]
+        shifted = [
+            face.mapped(1.0, -border, -border) for face in self.find(np.asarray(padded, dtype=np.uint8))
+        ]
         return [face for face in shifted if _centre_inside(face, rgb.shape[1], rgb.shape[0])]
 
 
@@ -119,4 +121,6 @@ def resized(rgb: Pixels, scale: float) -> tuple[Pixels, float]:
     if size == (width, height):
         return rgb, 1.0
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, size, interpolation=how), dtype=np.uint8), max(size) / max(width, height)
+    return np.asarray(cv2.resize(rgb, size, interpolation=how), dtype=np.uint8), max(size) / max(
+        width, height
+    )

@@ -25,7 +25,9 @@ class DlibDetector(Detector):
         try:
             import dlib
         except ImportError as error:
-            raise DetectorError(f"detector 'dlib' cannot be loaded: {error}; try `pip install dlib-bin`") from error
+            raise DetectorError(
+                f"detector 'dlib' cannot be loaded: {error}; try `pip install dlib-bin`"
+            ) from error
         self._detector = dlib.get_frontal_face_detector()
 
     @classmethod

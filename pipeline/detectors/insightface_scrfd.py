@@ -18,14 +18,16 @@ PACKS = Path.home() / ".insightface" / "models"
 class InsightFaceDetector(Detector):
     """Faces up to full profile, with five landmarks. Scores run from 0 to 1, usual threshold 0.5.
 
-    The network sees the image fitted into a square of `max_side` px (a multiple of 32), and into a small one, which finds
-    faces that fill the frame. Model packs must be on this machine (in ~/.insightface/models): nothing is downloaded.
+    The network sees the image fitted into a square of `max_side` px (a multiple of 32), and into a small one, which
+    finds faces that fill the frame. Model packs must be in ~/.insightface/models: nothing is downloaded.
     """
 
     name: ClassVar[str] = "insightface"
     gives_landmarks: ClassVar[bool] = True
     default_score: ClassVar[float] = 0.5
-    licence: ClassVar[str] = "InsightFace's pretrained models: non-commercial research only, unless you have a licence"
+    licence: ClassVar[str] = (
+        "InsightFace's pretrained models: non-commercial research only, unless you have a licence"
+    )
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
@@ -60,7 +62,9 @@ class InsightFaceDetector(Detector):
 
 def _weights(config: DetectorConfig) -> Path:
     if config.model is None:
-        raise DetectorError("detector 'insightface' needs detector.model: a model pack's name or an SCRFD ONNX file")
+        raise DetectorError(
+            "detector 'insightface' needs detector.model: a model pack's name or an SCRFD ONNX file"
+        )
     given = Path(config.model).expanduser()
     if given.is_file():
         return given

@@ -19,7 +19,9 @@ def detector_class(name: str) -> type[Detector]:
     """The class behind a detector's name; raises DetectorError, naming the nearest, if there is none."""
     if name not in DETECTORS:
         near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0) or [NAMES[0]]
-        raise DetectorError(f"there is no detector {name!r}; did you mean {near[0]!r}? Known: {', '.join(NAMES)}")
+        raise DetectorError(
+            f"there is no detector {name!r}; did you mean {near[0]!r}? Known: {', '.join(NAMES)}"
+        )
     return DETECTORS[name]
 
 

@@ -1,0 +1,104 @@
+"""Turn photos into a table of 3D faces: parameters, pose, landmarks, caption and mesh of every face.
+
+INPUT is a folder (subfolders included), one image, an s3:// prefix, or a list (.txt, .csv, .parquet) of paths and URLs.
+OUTPUT is a folder or an s3:// prefix. The same command again goes on where it stopped, and adds what is new in INPUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline.config import load_config
+from pipeline.errors import NothingRanError
+from pipeline.run import RunSummary, annotate
+
+EXAMPLES = """\
+  facegpt annotate photos/ faces/
+  facegpt annotate s3://bucket/photos s3://bucket/faces --set model.device=cuda
+  facegpt annotate photos/ faces/ --set detector.name=insightface --set detector.model=det_500m.onnx
+  facegpt annotate photos/ try/ --limit 100 --max-failed 0.01
+"""
+SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input", metavar="INPUT", help="folder, image, s3:// prefix, or a list of paths and URLs"
+    )
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="folder or s3:// prefix; new, empty, or of an earlier run"
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML; what it leaves out has its default")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="one setting, such as detector.name=dlib",
+    )
+    parser.add_argument("--limit", type=_count, metavar="N", help="only the first N images, by name")
+    parser.add_argument(
+        "--replace", action="store_true", help="delete what an earlier run wrote to OUTPUT first"
+    )
+    parser.add_argument(
+        "--max-failed",
+        type=_share,
+        default=1.0,
+        metavar="SHARE",
+        help="exit with 1 if more than this share of the images failed (0 to 1; default 1: what failed stands in the "
+        "ledger, and is no reason to stop what comes next)",
+    )
+    parser.add_argument("--print-config", action="store_true", help="print the whole configuration, and stop")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = load_config(args.config, args.overrides)
+    if args.print_config:
+        print(config.as_yaml(), end="")
+        return 0
+    summary = annotate(args.input, args.output, config, limit=args.limit, replace=args.replace)
+    if not summary.shards:
+        return 0
+    for shard, reason in list(summary.errors.items())[:SHOWN]:
+        print(f"shard {shard} is not committed: {reason}", file=sys.stderr)
+    if len(summary.errors) > SHOWN:
+        print(f"and {len(summary.errors) - SHOWN} more shards", file=sys.stderr)
+    if not summary.committed:
+        raise NothingRanError("no shard was committed; see the reasons above")
+    print(line(summary, args.output))
+    if summary.errors:
+        print(f"{len(summary.errors)} shards are left; the same command tries them again", file=sys.stderr)
+        return 1
+    return 1 if summary.failed_share > args.max_failed else 0
+
+
+def line(summary: RunSummary, output: str) -> str:
+    """The run in one line."""
+    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.statuses.items()))
+    rate = summary.images / max(summary.seconds, 1e-9)
+    return (
+        f"{summary.images:,} images ({statuses}), {summary.faces:,} faces, {summary.meshes:,} meshes "
+        f"in {summary.seconds:.1f} s ({rate:.1f} images/s) -> {output}"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(["annotate", *sys.argv[1:]]))

@@ -1,0 +1,86 @@
+"""The command line: `facegpt JOB ...`. A job is a module here with EXAMPLES, add_arguments(parser) and run(args)."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from pipeline.errors import NothingRanError, UsageError
+
+JOBS = {
+    "samples": "collect real photos that installed packages carry",
+    "annotate": "turn photos into a table of 3D faces",
+    "status": "how far an output is",
+    "verify": "check that an output is whole",
+    "report": "write a page to look at",
+    "train": "train FaceGPT",
+    "evaluate": "measure a model",
+}
+EXIT_CODES = "exit codes: 0 done, 1 finished with failures, 2 usage or configuration, 3 nothing could run"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one job; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("facegpt").setLevel(logging.INFO)
+    if not given or given[0].startswith("-"):
+        return _overview(given)
+    name, *rest = given
+    if name not in JOBS:
+        near = difflib.get_close_matches(name, JOBS, n=1, cutoff=0.0)[0]
+        return _complain(f"there is no job {name!r}; did you mean {near!r}? `facegpt --help` lists them", 2)
+    # Only the wanted job is imported: torch and Ray take seconds, and most jobs need neither.
+    job = importlib.import_module(f"jobs.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"facegpt {name}",
+        description=job.__doc__,
+        epilog=f"examples:\n{getattr(job, 'EXAMPLES', '')}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    job.add_arguments(parser)
+    args = parser.parse_args(rest)
+    try:
+        return int(job.run(args))
+    except UsageError as error:
+        return _complain(str(error), 2)
+    except NothingRanError as error:
+        return _complain(str(error), 3)
+    except BrokenPipeError:
+        # The reader of the output (head, less) has seen enough; nothing more can be said to it.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on from here", 130)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"facegpt: {message}", file=sys.stderr)
+    return code
+
+
+def _overview(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="facegpt",
+        description="Turns photos into a table of 3D faces.",
+        epilog="\n".join(
+            [
+                "jobs:",
+                *(f"  {name:10} {summary}" for name, summary in JOBS.items()),
+                "",
+                "`facegpt JOB --help` has each job's arguments and examples.",
+                EXIT_CODES,
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="facegpt JOB ...",
+    )
+    parser.add_argument("--version", action="version", version=f"facegpt {version('facegpt')}")
+    parser.parse_args(given)
+    parser.print_help()
+    return 2

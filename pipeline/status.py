@@ -1,0 +1,47 @@
+"""How far an output is, from its manifest and commits alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pipeline.commit import committed_shards, read_commit
+from pipeline.shards import read_manifest
+from pipeline.storage import Storage
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Counts: images known and done, shards known and committed, faces, meshes, and images by status."""
+
+    images: int
+    images_done: int
+    shards: int
+    shards_done: int
+    faces: int
+    meshes: int
+    statuses: Counter[str]
+    last_commit: str | None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.shards == self.shards_done
+
+
+def read_status(storage: Storage) -> RunStatus:
+    """Reads the manifest and every commit, and no table."""
+    manifest = read_manifest(storage)
+    commits = [read_commit(storage, shard) for shard in committed_shards(storage)]
+    statuses: Counter[str] = Counter()
+    for commit in commits:
+        statuses.update(commit["statuses"])
+    return RunStatus(
+        images=manifest.n_images,
+        images_done=sum(commit["images"] for commit in commits),
+        shards=len(manifest.tasks),
+        shards_done=len(commits),
+        faces=sum(commit["faces"] for commit in commits),
+        meshes=sum(commit["meshes"] for commit in commits),
+        statuses=statuses,
+        last_commit=max((str(commit["committed"]) for commit in commits), default=None),
+    )
