@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.commit import committed_shards
-from pipeline.errors import UsageError
-from pipeline.run_record import read_record
+from pipeline.run_record import existing_run
 from pipeline.storage import Storage
 from schemas import Provenance, read_provenance
 
@@ -70,9 +69,7 @@ def read_output(output: str) -> Output:
         UsageError: there is no run at `output`.
     """
     storage = Storage(output)
-    record = read_record(storage)
-    if record is None:
-        raise UsageError(f"{storage.root} holds no output of `facegpt annotate`: there is no run.json")
+    record = existing_run(storage)
     shards = tuple(committed_shards(storage))
     statuses: Counter[str] = Counter()
     groups: Counter[tuple[str, str, str]] = Counter()
