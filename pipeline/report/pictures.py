@@ -99,8 +99,8 @@ def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int
 
 def pictures(
     model: FaceModel | None, row: Row, photo: NDArray[np.uint8] | None, side: int = SIDE
-) -> dict[str, str]:
-    """The pictures of one face as JPEG data URIs by name; without the photo or the face model, those that need none.
+) -> dict[str, Image.Image]:
+    """The pictures of one face by name; without the photo or the face model, those that need none.
 
     Args:
         model: the face model that the row's coefficients belong to, or None where it cannot be had.
@@ -108,17 +108,17 @@ def pictures(
         photo: the upright original (height, width, 3) in RGB, or None where it cannot be had.
         side: of each picture in pixels.
     """
-    made: dict[str, str] = {}
+    made: dict[str, Image.Image] = {}
     if photo is not None:
         matrix = to_side(row, side)
         crop = Image.fromarray(cut(photo, matrix, side))
         points = np.asarray(row["landmarks68"], dtype=np.float64).reshape(68, 2)
-        made["photo"] = data_uri(crop)
-        made["landmarks"] = data_uri(with_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2]))
+        made["photo"] = crop
+        made["landmarks"] = with_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2])
         if model is not None:
-            made["reconstruction"] = data_uri(rendered(model, row, crop, side))
+            made["reconstruction"] = rendered(model, row, crop, side)
     if model is not None:
-        made["turned"] = data_uri(rendered(model, row, None, side))
+        made["turned"] = rendered(model, row, None, side)
     return made
 
 

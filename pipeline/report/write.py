@@ -17,7 +17,7 @@ from facegpt.morphable import bundled
 from pipeline.config import DecodeConfig
 from pipeline.report.figures import Segment, histogram, stacked_bar
 from pipeline.report.photos import open_photo
-from pipeline.report.pictures import SIDE, TURN_DEGREES, pictures
+from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
 from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
 from pipeline.report.record import facts
 
@@ -109,7 +109,7 @@ def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
     config = DecodeConfig(**read.record["config"]["decode"])
     for row in rows:
         photo, row["note"] = open_photo(row, config)
-        row["pictures"] = pictures(drawable, row, photo)
+        row["pictures"] = {name: data_uri(image) for name, image in pictures(drawable, row, photo).items()}
         row["note"] = row["note"] or f"not drawn: the face model is not {model.id} of this version"
     return rows
 

@@ -92,7 +92,8 @@ def test_the_reconstruction_lies_on_the_photo(output: Path, index: int) -> None:
     read = read_output(str(output))
     row = whole_rows(read, [index])[0]
     photo = np.asarray(Image.open(row["uri"]).convert("RGB"))
-    made = {name: _pixels(uri) for name, uri in pictures(bundled(), row, photo).items()}
+    drawn = pictures(bundled(), row, photo)
+    made = {name: np.asarray(image, dtype=np.float64) for name, image in drawn.items()}
     assert _distance(made["reconstruction"], made["photo"]) < 3.3
     assert np.abs(made["landmarks"] - made["photo"]).max() > 60
     assert np.abs(made["turned"] - made["photo"]).mean() > 20

@@ -1,0 +1,37 @@
+"""Makes docs/images/result.jpg, the picture of the README, from a run: `python docs/make_picture.py demo/faces`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from facegpt.morphable import bundled
+from pipeline.config import DecodeConfig
+from pipeline.report.photos import open_photo
+from pipeline.report.pictures import pictures
+from pipeline.report.read import read_output, whole_rows
+
+PHOTO = "portrait-spacesuit.png"  # NASA, public domain
+SIDE, GAP = 300, 6
+
+
+def main(output: str) -> None:
+    run = read_output(output)
+    rows = whole_rows(run, range(run.faces.num_rows))
+    row = next(row for row in rows if row["uri"].endswith(PHOTO))
+    photo, note = open_photo(row, DecodeConfig())
+    if photo is None:
+        sys.exit(note)
+    drawn = pictures(bundled(), row, photo, SIDE).values()
+    strip = Image.new("RGB", (len(drawn) * (SIDE + GAP) - GAP, SIDE), "white")
+    for index, image in enumerate(drawn):
+        strip.paste(image, (index * (SIDE + GAP), 0))
+    place = Path(__file__).parent / "images" / "result.jpg"
+    place.parent.mkdir(exist_ok=True)
+    strip.save(place, quality=88)
+    print(f"{place}: {row['caption']}")
+
+
+main(*sys.argv[1:])
