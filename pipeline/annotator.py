@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
+from pipeline.sources import describe
 
 if TYPE_CHECKING:
     from facegpt.model.annotator import FaceAnnotation
-
     from facegpt.morphable import FaceModel
 
 
@@ -51,45 +51,67 @@ class AnnotatorSource(Protocol):
 
 
 class Checkpoint:
-    """A FaceGPT checkpoint in a folder of this machine, or the bundled one. Loading it is left to the worker.
+    """A FaceGPT checkpoint by folder, hub name or `bundled`; asking it anything does not load it, nor import torch.
 
     Raises (when made):
-        UsageError: there is no checkpoint at the path.
+        UsageError: there is no checkpoint of that name.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.folder = bundled_folder() if path == "bundled" else Path(path).expanduser()
-        if not (self.folder / "config.json").is_file():
-            raise UsageError(f"no FaceGPT checkpoint at {self.folder} (model.path): it has no config.json")
-        self._config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = _locate(name)
+        try:
+            self._config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"no FaceGPT checkpoint in {self.folder} (model.path): {describe(error)}"
+            ) from error
 
     @property
     def crop_size(self) -> int:
-        return int(self._config["crop_size"])
+        """Side of the crops in pixels."""
+        if "crop_size" in self._config:
+            return int(self._config["crop_size"])
+        from facegpt.model.configuration import FaceGptConfig
+
+        return FaceGptConfig.crop_size
 
     @property
     def digest(self) -> str:
-        """sha256 over the names and contents of the checkpoint's files, without loading any."""
-        digest = hashlib.sha256()
-        for file in sorted(self.folder.iterdir()):
-            if file.suffix in (".json", ".safetensors", ".model", ".txt", ".jinja"):
-                digest.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-        return digest.hexdigest()
+        """sha256 over names and contents of configuration and weights, as `facegpt.model.checkpoint.digest` has it."""
+        total = hashlib.sha256()
+        for path in sorted([*self.folder.glob("*.json"), *self.folder.glob("*.safetensors")]):
+            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        return total.hexdigest()
 
     @property
     def licences(self) -> dict[str, str]:
-        return {f"model {self.path}": card_licence(self.folder)}
+        """By weight: the model's, from its card, and the bundled face model's."""
+        assets = Path(str(files("facegpt"))) / "assets"
+        return {
+            f"model {self.name}": card_licence(self.folder),
+            "face model": card_licence(assets / "anny-head"),
+        }
 
     def load(self, device: str) -> Annotator:
+        """Loads it on `cpu` or `cuda`."""
         from facegpt.model.annotator import FaceAnnotator
 
-        return FaceAnnotator.from_pretrained(self.path, device=device)
+        return FaceAnnotator.from_pretrained(self.name, device=device)
 
 
-def bundled_folder() -> Path:
-    """Where the checkpoint lies that ships with the package."""
-    return Path(str(files("facegpt"))) / "assets" / "facegpt-small"
+def _locate(name: str) -> Path:
+    if name == "bundled":
+        return Path(str(files("facegpt"))) / "assets" / "facegpt-small"
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    from facegpt.model.checkpoint import CheckpointError, locate
+
+    try:
+        return locate(name)
+    except CheckpointError as error:
+        raise UsageError(f"model.path: {error}") from error
 
 
 def card_licence(folder: Path) -> str:

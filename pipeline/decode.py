@@ -17,6 +17,15 @@ from pipeline.config import DecodeConfig
 # Formats that only hold pixels: EPS would start Ghostscript, the others of Pillow are documents or rarities.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+MAGIC = (
+    (b"\xff\xd8", "JPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"BM", "BMP"),
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
 PAPER = (255, 255, 255)
 
 # The size is checked below, before any pixel is decoded, against the configured bound instead of Pillow's own.
@@ -74,7 +83,7 @@ def decode(data: bytes, config: DecodeConfig) -> Decoded:
     except UnidentifiedImageError:
         raise DecodeError(_what_it_is(data)) from None
     except Exception as error:
-        raise DecodeError(f"damaged or unsupported header: {_text(error)}") from error
+        raise DecodeError(f"damaged or unsupported {_kind(data[:16])} header: {_text(error)}") from error
     with image:
         width, height = image.size
         if width * height > config.max_pixels:
@@ -142,19 +151,14 @@ def _what_it_is(data: bytes) -> str:
         return "a PDF document, not an image"
     if not any(data):
         return "nothing but zero bytes"
-    known = (
-        (b"\xff\xd8", "JPEG"),
-        (b"\x89PNG", "PNG"),
-        (b"BM", "BMP"),
-        (b"GIF8", "GIF"),
-        (b"II*\0", "TIFF"),
-        (b"MM\0*", "TIFF"),
-        (b"MM\0+", "TIFF"),
-    )
-    for magic, name in known:
-        if head.startswith(magic):
-            return f"starts like a {name} file, but its header is damaged or of an unknown kind"
+    kind = _kind(head)
+    if kind:
+        return f"starts like a {kind} file, but its header is damaged or of an unknown kind"
     return f"not an image of a known format (first bytes {head[:8].hex(' ')})"
+
+
+def _kind(head: bytes) -> str:
+    return next((name for magic, name in MAGIC if head.startswith(magic)), "")
 
 
 def _text(error: Exception) -> str:

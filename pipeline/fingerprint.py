@@ -13,7 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.detectors.registry import detector_fingerprint
 
 CODE = (
-    ("facegpt", ("model", "morphable", "rendering")),
+    ("facegpt", ("model", "morphable", "rendering", "evaluation/geometry.py", "training/text")),
     ("pipeline", ("annotate.py", "crop.py", "decode.py", "detect.py", "detectors", "meshes.py")),
     ("schemas", ("",)),
 )

@@ -85,13 +85,27 @@ def cluster() -> Iterator[tuple[float, float]]:
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
             }
-        ray.init(**options)
+        with _without_stderr():
+            ray.init(**options)
     try:
         resources = ray.cluster_resources()
         yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     finally:
         if ours:
             ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Hides what Ray's native code writes as it starts (that it read RAY_BACKEND_LOG_LEVEL); errors are exceptions."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def execute(

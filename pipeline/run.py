@@ -73,7 +73,7 @@ def annotate(
     if record is not None and not replace:
         check_same(record, parts, storage.root)
     listing = list_images(location, output=output, limit=limit)
-    others = f" ({listing.ignored:,} files with other extensions left out)" if listing.ignored else ""
+    others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
     say(f"{len(listing.images):,} images in {location}{others}")
     if record is not None and replace:
         say(f"deleting what {storage.root} holds")

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.config import DetectorConfig
+from pipeline.detectors import Detection, DetectorError, create_detector, drop_overlaps, overlap
+from pipeline.detectors.base import resized
+from pipeline.detectors.registry import detector_fingerprint
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def scrfd(shared_dir: Path) -> DetectorConfig:
+    weights = shared_dir / "weights" / "det_500m.onnx"
+    if not weights.is_file():
+        pytest.skip("needs the SCRFD weights of the developers' folder")
+    return DetectorConfig(name="insightface", model=str(weights))
+
+
+def box(x0: float, y0: float, x1: float, y1: float, score: float = 1.0) -> Detection:
+    return Detection((x0, y0, x1, y1), score)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    assert overlap(box(0, 0, 10, 10), box(5, 0, 15, 10)) == pytest.approx(50 / 150)
+    assert overlap(box(0, 0, 10, 10), box(10, 0, 20, 10)) == 0
+    assert overlap(box(0, 0, 10, 10), box(0, 0, 10, 10)) == 1
+
+
+def test_of_overlapping_faces_the_surest_stays() -> None:
+    faces = [box(0, 0, 10, 10, 0.5), box(1, 0, 11, 10, 0.9), box(30, 0, 40, 10, 0.1)]
+    assert [face.score for face in drop_overlaps(faces, 0.4)] == [0.9, 0.1]
+    assert len(drop_overlaps(faces, 1.0)) == 3
+
+
+def test_a_detection_moves_into_another_image_with_its_landmarks() -> None:
+    face = Detection((0.0, 1.0, 2.0, 3.0), 0.5, np.ones((5, 2)))
+    moved = face.mapped(2.0, 10.0, 20.0)
+    assert moved.box == (10.0, 22.0, 14.0, 26.0)
+    assert moved.landmarks is not None
+    assert moved.landmarks[0].tolist() == [12.0, 22.0]
+
+
+def test_resizing_tells_the_scale_that_it_has() -> None:
+    image = np.zeros((333, 1000, 3), np.uint8)
+    small, scale = resized(image, 0.1)
+    assert small.shape == (33, 100, 3)
+    assert scale == pytest.approx(0.1)
+    assert resized(image, 1.0)[0] is image
+
+
+def test_dlib_finds_the_portrait_where_it_is(portrait: Pixels) -> None:
+    faces = create_detector(DetectorConfig()).detect(portrait)
+    x0, y0, x1, y1 = faces[0].box
+    # The pupils of this photo lie at (203, 102) and (247, 102), the mouth at (224, 145).
+    assert x0 < 203 < 247 < x1
+    assert y0 < 102 < 145 < y1
+    assert 80 < x1 - x0 < 130
+    assert faces[0].landmarks is None
+
+
+def test_boxes_do_not_depend_on_the_size_of_what_is_searched(portrait: Pixels) -> None:
+    """The centre moves by less than a tenth of the face when the image is searched at other sizes."""
+    boxes = [
+        np.array(create_detector(DetectorConfig(max_side=side)).detect(portrait)[0].box)
+        for side in (512, 700, 1024)
+    ]
+    centres = np.array([(b[:2] + b[2:]) / 2 for b in boxes])
+    assert np.ptp(centres, axis=0).max() < 0.1 * (boxes[0][2] - boxes[0][0])
+
+
+def test_a_mirrored_image_mirrors_the_box(portrait: Pixels) -> None:
+    """dlib's boxes stand on a coarse grid, but have no preferred side: what is not symmetric would be a wrong offset."""
+    detector = create_detector(DetectorConfig())
+    x0, y0, x1, y1 = detector.detect(portrait)[0].box
+    mirrored = detector.detect(np.ascontiguousarray(portrait[:, ::-1]))[0].box
+    np.testing.assert_allclose(mirrored, (511 - x1, y0, 511 - x0, y1), atol=8)
+
+
+def test_small_faces_are_found_by_enlarging(portrait: Pixels) -> None:
+    small = np.asarray(cv2.resize(portrait, (200, 200), interpolation=cv2.INTER_AREA), np.uint8)
+    assert len(create_detector(DetectorConfig(upsample=2.0)).detect(small)) == 1
+    assert len(create_detector(DetectorConfig(upsample=1.0, padded_pass=False)).detect(small)) == 0
+
+
+def test_a_face_that_fills_the_frame_is_found_with_a_border(portrait: Pixels) -> None:
+    (x0, y0, x1, y1) = (round(v) for v in create_detector(DetectorConfig()).detect(portrait)[0].box)
+    inset = (x1 - x0) // 5
+    tight = np.ascontiguousarray(portrait[y0 + inset : y1 - inset, x0 + inset : x1 - inset])
+    assert create_detector(DetectorConfig(padded_pass=False)).detect(tight) == []
+    found = create_detector(DetectorConfig()).detect(tight)
+    assert len(found) == 1
+    size = x1 - x0 - inset
+    np.testing.assert_allclose(np.array(found[0].box), [-inset, -inset, size, size], atol=0.3 * size)
+
+
+def test_all_faces_of_a_group_are_found(photos: Path) -> None:
+    group = np.asarray(Image.open(photos / "group.jpg").convert("RGB"))
+    assert len(create_detector(DetectorConfig()).detect(group)) == 6
+    assert len(create_detector(DetectorConfig(max_faces=2)).detect(group)) == 2
+
+
+@pytest.mark.parametrize("name", ["coffee.png", "cat.png"])
+def test_no_face_is_invented(photos: Path, name: str) -> None:
+    assert (
+        create_detector(DetectorConfig()).detect(np.asarray(Image.open(photos / name).convert("RGB"))) == []
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 2000), (5000, 40)])
+def test_extreme_shapes_are_searched(shape: tuple[int, int]) -> None:
+    assert create_detector(DetectorConfig()).detect(np.zeros((*shape, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (DetectorConfig(name="dlip"), "no detector 'dlip'; did you mean 'dlib'"),
+        (DetectorConfig(name="insightface"), r"needs detector\.model"),
+        (DetectorConfig(name="insightface", model="no_such_pack"), "no model pack of that name"),
+    ],
+)
+def test_a_detector_that_cannot_be_had_is_an_error(config: DetectorConfig, message: str) -> None:
+    with pytest.raises(DetectorError, match=message):
+        create_detector(config)
+
+
+def test_dlib_with_a_model_file_is_an_error() -> None:
+    with pytest.raises(DetectorError, match="built in"):
+        detector_fingerprint(DetectorConfig(model="x.onnx"))
+
+
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "weights.onnx"
+    file.write_bytes(b"not a network")
+    with pytest.raises(DetectorError, match="cannot load"):
+        create_detector(DetectorConfig(name="insightface", model=str(file)))
+
+
+def test_the_fingerprint_is_of_weights_and_settings_not_of_their_place(tmp_path: Path) -> None:
+    def fingerprint(content: bytes, name: str, **settings: float) -> str:
+        file = tmp_path / name
+        file.write_bytes(content)
+        return detector_fingerprint(DetectorConfig(name="insightface", model=str(file), **settings))
+
+    assert fingerprint(b"a", "1.onnx") == fingerprint(b"a", "2.onnx")
+    assert fingerprint(b"a", "1.onnx") != fingerprint(b"b", "1.onnx")
+    assert fingerprint(b"a", "1.onnx") != fingerprint(b"a", "1.onnx", min_score=0.7)
+    assert detector_fingerprint(DetectorConfig()) != detector_fingerprint(DetectorConfig(upsample=1.0))
+
+
+def test_scrfd_finds_the_portrait_with_its_points(scrfd: DetectorConfig, portrait: Pixels) -> None:
+    faces = create_detector(scrfd).detect(portrait)
+    assert len(faces) == 1
+    assert faces[0].landmarks is not None
+    eyes_nose_mouth = faces[0].landmarks
+    np.testing.assert_allclose(eyes_nose_mouth[:2], [[203, 102], [247, 102]], atol=4)
+    assert eyes_nose_mouth[3, 0] < eyes_nose_mouth[2, 0] < eyes_nose_mouth[4, 0]
+
+
+def test_scrfd_finds_a_face_that_fills_the_frame(scrfd: DetectorConfig, portrait: Pixels) -> None:
+    x0, y0, x1, y1 = (round(v) for v in create_detector(scrfd).detect(portrait)[0].box)
+    tight = cv2.resize(portrait[y0:y1, x0:x1], (1200, 1500))
+    assert len(create_detector(scrfd).detect(np.asarray(tight, np.uint8))) == 1
+
+
+def test_a_folder_of_networks_is_a_model_pack(
+    scrfd: DetectorConfig, portrait: Pixels, tmp_path: Path
+) -> None:
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    (pack / "det_500m.onnx").write_bytes(Path(str(scrfd.model)).read_bytes())
+    faces = create_detector(DetectorConfig(name="insightface", model=str(pack))).detect(portrait)
+    assert len(faces) == 1
