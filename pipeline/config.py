@@ -50,7 +50,7 @@ class DetectorConfig(Section):
 
 
 class ModelConfig(Section):
-    """FaceGPT. `path`: checkpoint folder or `bundled`; `device`: auto is a GPU if there is one; `micro_batch` of crops."""
+    """FaceGPT. `path`: a folder or `bundled`; `device`: auto is a GPU if there is one; `micro_batch`: crops."""
 
     path: str = "bundled"
     device: Literal["auto", "cpu", "cuda"] = "auto"

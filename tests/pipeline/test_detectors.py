@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.config import DetectorConfig
-from pipeline.detectors import Detection, DetectorError, create_detector, drop_overlaps, overlap
+from pipeline.detectors import Detection, Detector, DetectorError, create_detector, drop_overlaps, overlap
 from pipeline.detectors.base import resized
 from pipeline.detectors.registry import detector_fingerprint
 
@@ -77,7 +77,7 @@ def test_boxes_do_not_depend_on_the_size_of_what_is_searched(portrait: Pixels) -
 
 
 def test_a_mirrored_image_mirrors_the_box(portrait: Pixels) -> None:
-    """dlib's boxes stand on a coarse grid, but have no preferred side: what is not symmetric would be a wrong offset."""
+    """dlib's boxes stand on a coarse grid, but have no preferred side: a wrong offset would show."""
     detector = create_detector(DetectorConfig())
     x0, y0, x1, y1 = detector.detect(portrait)[0].box
     mirrored = detector.detect(np.ascontiguousarray(portrait[:, ::-1]))[0].box
@@ -90,15 +90,27 @@ def test_small_faces_are_found_by_enlarging(portrait: Pixels) -> None:
     assert len(create_detector(DetectorConfig(upsample=1.0, padded_pass=False)).detect(small)) == 0
 
 
-def test_a_face_that_fills_the_frame_is_found_with_a_border(portrait: Pixels) -> None:
-    (x0, y0, x1, y1) = (round(v) for v in create_detector(DetectorConfig()).detect(portrait)[0].box)
-    inset = (x1 - x0) // 5
-    tight = np.ascontiguousarray(portrait[y0 + inset : y1 - inset, x0 + inset : x1 - inset])
-    assert create_detector(DetectorConfig(padded_pass=False)).detect(tight) == []
-    found = create_detector(DetectorConfig()).detect(tight)
-    assert len(found) == 1
-    size = x1 - x0 - inset
-    np.testing.assert_allclose(np.array(found[0].box), [-inset, -inset, size, size], atol=0.3 * size)
+class SeesOnlyWithSurroundings(Detector):
+    """Finds nothing in 40 x 60 px; in anything larger, a face at (35, 35) and something in the corner."""
+
+    name = "stand-in"
+    gives_landmarks = False
+    default_score = 0.0
+    licence = "none"
+
+    @classmethod
+    def weights_id(cls, config: DetectorConfig) -> str:
+        return "none"
+
+    def find(self, rgb: Pixels) -> list[Detection]:
+        return [] if rgb.shape == (40, 60, 3) else [box(35, 35, 55, 55, 0.9), box(0, 0, 10, 10, 0.8)]
+
+
+def test_a_face_that_fills_the_frame_is_found_with_a_border() -> None:
+    """The border is 30 px wide; boxes come back in pixels of the image, and what lies in the border is no face."""
+    image = np.zeros((40, 60, 3), np.uint8)
+    assert SeesOnlyWithSurroundings(DetectorConfig(padded_pass=False)).detect(image) == []
+    assert SeesOnlyWithSurroundings(DetectorConfig()).detect(image) == [box(5, 5, 25, 25, 0.9)]
 
 
 def test_all_faces_of_a_group_are_found(photos: Path) -> None:
