@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 360, 150
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 18, 26
+MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def histogram(
     label: str,
     unit: str = "",
     ticks: Sequence[float] = (),
+    decimals: int = 0,
 ) -> Markup:
     """A histogram as one `<svg>` with a bar for each bin and the values of `ticks` under it.
 
@@ -41,6 +43,7 @@ def histogram(
         label: what is counted, for the figure's name.
         unit: written after each edge.
         ticks: those edges that get a label.
+        decimals: of the median.
     """
     finite = values[np.isfinite(values)]
     bounds = np.asarray(edges, dtype=np.float64)
@@ -70,15 +73,16 @@ def histogram(
     median = ""
     if finite.size:
         middle = float(np.median(finite))
+        shown = f"{middle:.{decimals}f}".replace("-", MINUS)
         x = LEFT + step * float(np.interp(middle, bounds, np.arange(len(bounds))))
         anchor = "start" if x < WIDTH / 2 else "end"
         shift = 5 if anchor == "start" else -5
         parts.append(f'<line class="median" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{floor}"/>')
         parts.append(
             f'<text class="note" x="{x + shift:.1f}" y="12" text-anchor="{anchor}">'
-            f"median {_number(middle)}{escape(unit)}</text>"
+            f"median {shown}{escape(unit)}</text>"
         )
-        median = f", median {_number(middle)}{unit}"
+        median = f", median {shown}{unit}"
     name = f"{label}: {finite.size:,} faces{median}"
     return Markup(
         f'<svg class="histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
@@ -111,5 +115,5 @@ def stacked_bar(segments: Sequence[Segment], *, label: str) -> Markup:
 
 def _number(value: float) -> str:
     if abs(value) >= 100 or float(value).is_integer():
-        return f"{value:.0f}".replace("-", "\N{MINUS SIGN}")
-    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
+        return f"{value:.0f}".replace("-", MINUS)
+    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", MINUS)

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ Pixels = NDArray[np.float64]
 
 SIDE = 224
 TURN_DEGREES = 40.0
+MARGIN = 1.12
 BACKDROP = 0.87
+LINE, EDGE, DOT = (16, 214, 190), (8, 60, 56), (255, 255, 255)
 LANDMARK_LINES = (
     (range(17), False),
     (range(17, 22), False),
@@ -51,39 +54,51 @@ def to_side(row: Row, side: int) -> Pixels:
 
 def with_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
     """Draws the 68 iBUG points (68, 2), in pixels of `crop`, as contours and dots."""
-    fine = 3
+    fine = 4
     canvas = crop.resize((crop.width * fine, crop.height * fine), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
     scaled = [((x + 0.5) * fine, (y + 0.5) * fine) for x, y in points.tolist()]
     for members, closed in LANDMARK_LINES:
         line = [scaled[index] for index in members]
-        draw.line(line + line[:1] if closed else line, fill=(20, 215, 190), width=fine - 1, joint="curve")
-    for x, y in scaled:
-        draw.ellipse((x - 1.3 * fine, y - 1.3 * fine, x + 1.3 * fine, y + 1.3 * fine), fill=(255, 255, 255))
+        draw.line(line + line[:1] if closed else line, fill=LINE, width=round(1.4 * fine), joint="curve")
+    for radius, colour in ((2.3, EDGE), (1.5, DOT)):
+        reach = radius * fine
+        for x, y in scaled:
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
     return canvas.resize(crop.size, Image.Resampling.LANCZOS)
 
 
-def theta_of(row: Row, *, turned: bool = False) -> Theta:
-    """The face's theta, a batch of one; `turned` centres the head and shows the side that the photo hides."""
+def theta_of(row: Row) -> Theta:
+    """The face's theta, a batch of one."""
     values = {
         name: torch.tensor(row[name], dtype=torch.float32)[None]
         for name in ("shape", "expression", "albedo", "lighting", "rotation", "translation")
     }
-    rotation, translation = values.pop("rotation").reshape(1, 3, 3), values.pop("translation")
-    if turned:
-        facing_right = float(rotation[0, 0, 2]) > 0
-        angle = math.radians(-TURN_DEGREES if facing_right else TURN_DEGREES)
-        rotation = axis_angle_to_matrix(torch.tensor([[0.0, angle, 0.0]])) @ rotation
-        translation = torch.stack([torch.zeros(1), torch.zeros(1), translation[:, 2]], dim=1)
-    return Theta(**values, rotation_vector=matrix_to_axis_angle(rotation), translation=translation)
+    rotation = values.pop("rotation").reshape(1, 3, 3)
+    return Theta(**values, rotation_vector=matrix_to_axis_angle(rotation))
+
+
+def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
+    """The same head turned to the side that the photo hides, whole and in the middle of the picture."""
+    facing_right = float(theta.rotation[0, 0, 2]) > 0
+    angle = math.radians(-TURN_DEGREES if facing_right else TURN_DEGREES)
+    rotation = axis_angle_to_matrix(torch.tensor([[0.0, angle, 0.0]])) @ theta.rotation
+    head = model.vertices(theta.shape, theta.expression)[0] @ rotation[0].T
+    low, high = head.amin(dim=0), head.amax(dim=0)
+    middle = -(low + high) / 2
+    distance = multiplier * MARGIN * float((high - low)[:2].max())
+    translation = torch.stack([middle[0], middle[1], middle[2] - distance])[None]
+    return replace(theta, rotation_vector=matrix_to_axis_angle(rotation), translation=translation)
 
 
 def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
     """Renders the face over `backdrop` (the crop), or, without one, turned to its hidden side over a plain ground."""
-    theta = theta_of(row, turned=backdrop is None)
+    theta = theta_of(row)
     multiplier = float(row["camera"][0]) / crop_side(row)
     fine = 2
     with torch.no_grad():
+        if backdrop is None:
+            theta = turned(model, theta, multiplier)
         picture = render(model, theta, side * fine, focal_multiplier=multiplier)
     colours = linear_to_srgb(picture.image)[0].permute(1, 2, 0).numpy()
     if backdrop is None:

@@ -172,7 +172,11 @@ def _figures(read: Output) -> list[dict[str, Any]]:
             "title": "Quality.",
             "note": "1 is best: it falls with the landmark error that the model expects of itself.",
             "svg": histogram(
-                quality, [step / 20 for step in range(21)], label="Quality", ticks=(0, 0.25, 0.5, 0.75, 1)
+                quality,
+                [step / 20 for step in range(21)],
+                label="Quality",
+                ticks=(0, 0.25, 0.5, 0.75, 1),
+                decimals=2,
             ),
         },
         {

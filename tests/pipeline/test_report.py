@@ -169,7 +169,7 @@ def test_a_folder_that_is_no_output_is_refused(tmp_path: Path) -> None:
 
 def test_histogram_counts_everything_finite() -> None:
     values = np.array([-500.0, 0.5, 1.5, 1.5, 99.0, np.nan])
-    drawn = histogram(values, [0, 1, 2, 3], label="Values", ticks=(0, 3))
+    drawn = histogram(values, [0, 1, 2, 3], label="Values", ticks=(0, 3), decimals=1)
     assert [int(count) for count in re.findall(r": (\d+)</title>", drawn)] == [2, 2, 1]
     assert 'aria-label="Values: 5 faces, median 1.5"' in drawn
 
