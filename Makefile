@@ -15,14 +15,17 @@ export HF_HUB_OFFLINE := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed ## install, annotate the sample photos, and say where the report lies
-	$(BIN)/facegpt samples $(DEMO)/photos
+demo: $(DEMO)/photos/ORIGIN.csv ## install, annotate the sample photos, and say where the report lies
 	$(BIN)/facegpt annotate $(DEMO)/photos $(DEMO)/faces
 	$(BIN)/facegpt verify $(DEMO)/faces
 	$(BIN)/facegpt report $(DEMO)/faces
 	@echo
 	@echo "Open $(abspath $(DEMO))/faces/report/index.html in a browser."
 	@echo "The table:  $(BIN)/python -c \"import pandas; print(pandas.read_parquet('$(DEMO)/faces/faces').T)\""
+
+# Collected once: a photo that is written again is a changed photo, and would be annotated again.
+$(DEMO)/photos/ORIGIN.csv: | $(VENV)/.installed
+	$(BIN)/facegpt samples $(DEMO)/photos
 
 test: $(VENV)/.installed-dev ## every test (those that need a browser, an S3 server or a GPU skip with a reason)
 	$(BIN)/python -m pytest $(TESTS)
