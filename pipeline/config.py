@@ -32,7 +32,7 @@ class DetectorConfig(Section):
     """The face detector.
 
     `name`: `dlib` or `insightface`. `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file.
-    `min_score`: on the detector's own scale (dlib: about -1 to 3, insightface: 0 to 1); its usual one when absent.
+    `min_score`: on the detector's own scale (dlib: -1 to 3, insightface: 0 to 1); absent, its usual one.
     `max_side`: long side in px that larger images are fitted into (insightface: the side of the network's input).
     `upsample`: how much a small image may be enlarged at most. `padded_pass`: look again with a border when nothing was
     found, which finds faces that fill the frame. `max_faces` per image, the surest ones. `max_overlap`: of two boxes
