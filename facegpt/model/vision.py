@@ -52,9 +52,10 @@ class _Residual(nn.Module):
 class ConvVisionModel(PreTrainedModel):
     """Pictures (B,3,W,W) in 0..1 to image tokens (B,K,hidden).
 
-    Each picture is standardised by its own mean and deviation, so exposure is not the tower's concern. The last
-    feature map is flattened, not pooled: a linear layer reads the tokens off all places at once, which keeps the
-    whereabouts of things that landmarks and pose need.
+    Each picture is standardised by its own mean and deviation for the convolutions; means and deviations of its
+    channels join the features again behind them, since light and albedo are about them. The last feature map is
+    flattened, not pooled: a linear layer reads the tokens off all places at once, which keeps the whereabouts of
+    things that landmarks and pose need.
     """
 
     config_class = ConvVisionConfig
@@ -74,7 +75,7 @@ class ConvVisionModel(PreTrainedModel):
             nn.Conv2d(width, config.reduced_width, 1, bias=False), nn.BatchNorm2d(config.reduced_width), nn.ReLU(inplace=True)
         )
         places, features = config.final_side**2, config.num_tokens * config.hidden_size
-        self.tokens = nn.Linear(config.reduced_width * places, features, bias=False)
+        self.tokens = nn.Linear(config.reduced_width * places + 2 * config.num_channels, features, bias=False)
         # What all pictures have in common outweighs what tells them apart at first; the batch norm takes it away, without
         # which the language model sees almost the same tokens for every face and learns several times more slowly.
         self.whiten = nn.BatchNorm1d(features)
@@ -83,8 +84,9 @@ class ConvVisionModel(PreTrainedModel):
     def forward(self, pixel_values: Tensor, return_dict: bool = True, **_: Any) -> BaseModelOutputWithPooling:
         mean = pixel_values.mean((1, 2, 3), keepdim=True)
         deviation = pixel_values.std((1, 2, 3), keepdim=True)
+        exposure = torch.cat([4 * pixel_values.mean((2, 3)) - 2, 8 * pixel_values.std((2, 3)) - 2], 1)
         x = ((pixel_values - mean) / (deviation + 0.05)).contiguous(memory_format=torch.channels_last)
-        x = self.reduce(self.stages(x)).flatten(1)
+        x = torch.cat([self.reduce(self.stages(x)).flatten(1), exposure], 1)
         tokens = self.whiten(self.tokens(x)).unflatten(1, (self.config.num_tokens, self.config.hidden_size))
         return BaseModelOutputWithPooling(
             last_hidden_state=tokens, pooler_output=tokens.mean(1), hidden_states=(tokens,)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from facegpt.training.losses import LossWeights
 
@@ -36,3 +39,29 @@ class TrainConfig:
     threads: int = 2
     device: str = "cpu"
     weights: LossWeights = field(default_factory=LossWeights)
+
+
+def train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """A TrainConfig from a mapping, `weights` nested; raises ValueError naming the nearest key or the wrong type."""
+    weights = values.get("weights", {})
+    if not isinstance(weights, Mapping):
+        raise ValueError("training config key 'weights' must be a mapping of loss terms to numbers")
+    _check(weights, LossWeights(), "weights.")
+    _check({k: v for k, v in values.items() if k != "weights"}, TrainConfig(output=""), "")
+    if not values.get("output"):
+        raise ValueError("the training config names no 'output' folder")
+    plain = {name: value for name, value in values.items() if name != "weights"}
+    return TrainConfig(**plain, weights=LossWeights(**{k: float(v) for k, v in weights.items()}))
+
+
+def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:
+    known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown training config key '{prefix}{name}'; the nearest one is '{prefix}{near}'")
+        wanted = known[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number if isinstance(wanted, float) else isinstance(value, type(wanted)) or wanted is None
+        if not fits:
+            raise ValueError(f"training config key '{prefix}{name}' is {value!r}, like {wanted!r} is wanted")

@@ -8,11 +8,10 @@ from transformers import LlamaConfig, LlavaConfig
 
 from facegpt.model.configuration import FaceGptConfig
 from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import BOS, EOS, FACE, IMAGE, PAD
 from facegpt.model.vision import ConvVisionConfig
 from facegpt.morphable import FaceModel
 
-PAD, BOS, EOS, FACE, IMAGE, USER, ASSISTANT = range(7)
-SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<FACE>", "<image>", "<user>", "<assistant>")
 VOCABULARY = 1024
 WIDTH = 256
 

@@ -64,14 +64,14 @@ class Trainer:
         face_model: FaceModel,
         writer: TextWriter,
         log: Log,
-        shard_wait: float = 600.0,
+        failed: Callable[[], bool] = lambda: False,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.writer, self.log = config, writer, log
-        self.face_model = face_model
+        self.face_model, self.failed = face_model, failed
         self.points = LossPoints(face_model).to(config.device)
         self.store = ShardStore(Path(config.synthetic_folder), config.shard_faces, config.size)
-        self.pool = ShardPool(config, self.store, face_model, shard_wait)
+        self.pool = ShardPool(config, self.store, face_model, failed)
         model.to(config.device)
         self.state = TrainState(
             0, model, {k: v.detach().clone() for k, v in model.state_dict().items()}, make_optimizer(model, config)
@@ -193,7 +193,7 @@ class Trainer:
     def evaluate(self, count: int = 1024) -> dict[str, Any]:
         """Loss terms of the averaged model on held-out rendered faces, without augmentation."""
         model = self.averaged()
-        faces = self.store.load(self.face_model, HELD_OUT, wait=600)
+        faces = self.store.load(self.face_model, HELD_OUT, self.failed)
         sums: dict[str, float] = {}
         parts = range(0, min(count, len(faces.images)), 128)
         for start in parts:

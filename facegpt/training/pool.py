@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +36,25 @@ def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.i
     )
 
 
+def batches_per_round(config: TrainConfig) -> int:
+    """Steps between two changes of the pool."""
+    return max(1, round(config.reuse * config.shard_faces / config.batch))
+
+
+def shards_needed(config: TrainConfig) -> range:
+    """Numbers of the shards that a whole run reads, in the order in which it first needs them."""
+    rounds = -(-config.steps // batches_per_round(config))
+    return range(config.first_shard, config.first_shard + config.pool + rounds)
+
+
 class ShardPool:
     """Round r adds shard `first + r` to the pool, drops the oldest, and draws `reuse` shards' worth of batches."""
 
-    def __init__(self, config: TrainConfig, store: ShardStore, model: FaceModel, wait: float) -> None:
-        self.config, self.store, self.model, self.wait = config, store, model, wait
-        self.batches_per_round = max(1, round(config.reuse * config.shard_faces / config.batch))
+    def __init__(
+        self, config: TrainConfig, store: ShardStore, model: FaceModel, failed: Callable[[], bool]
+    ) -> None:
+        self.config, self.store, self.model, self.failed = config, store, model, failed
+        self.batches_per_round = batches_per_round(config)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batches from step `start` on: the same whatever step the run was resumed at."""
@@ -65,7 +78,7 @@ class ShardPool:
                     step += 1
 
     def _load(self, shard: int) -> SyntheticFaces:
-        return self.store.load(self.model, shard, wait=self.wait)
+        return self.store.load(self.model, shard, self.failed)
 
 
 def join(parts: list[Batch]) -> Batch:

@@ -51,6 +51,16 @@ def render_faces(model: FaceModel, seed: int, count: int, size: int = 112) -> Sy
     return SyntheticFaces(np.stack(images), theta, landmarks, np.asarray(covered, np.float32))
 
 
+def concatenate(parts: list[SyntheticFaces]) -> SyntheticFaces:
+    """Several batches as one."""
+    return SyntheticFaces(
+        np.concatenate([part.images for part in parts]),
+        Theta.concatenate([part.theta for part in parts]),
+        np.concatenate([part.landmarks2d for part in parts]),
+        np.concatenate([part.covered for part in parts]),
+    )
+
+
 def _render(
     model: FaceModel, theta: Theta, samples: list[FaceSample], rng: np.random.Generator, size: int
 ) -> tuple[F32, F32, F32, F32]:

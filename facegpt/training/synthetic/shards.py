@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +50,12 @@ class ShardStore:
         temporary.replace(path)
         return path
 
-    def load(self, model: FaceModel, shard: int, wait: float = 0.0) -> SyntheticFaces:
-        """Reads shard `shard`, waiting up to `wait` seconds for another process to make it; raises FileNotFoundError."""
-        path, deadline = self.path(shard), time.monotonic() + wait
+    def load(self, model: FaceModel, shard: int, failed: Callable[[], bool]) -> SyntheticFaces:
+        """Reads shard `shard`, waiting for the render process to make it; raises RuntimeError once `failed()` is true."""
+        path = self.path(shard)
         while not path.exists():
-            if time.monotonic() > deadline:
-                raise FileNotFoundError(f"no shard {path}: render it with `facegpt train`'s `render` workers")
+            if failed():
+                raise RuntimeError(f"the process that renders {path.name} has died; its error stands above")
             time.sleep(0.2)
         with np.load(path) as data:
             arrays: dict[str, npt.NDArray[np.generic]] = {name: data[name] for name in data.files}
@@ -67,3 +68,14 @@ class ShardStore:
             np.asarray(arrays["landmarks2d"], np.float32),
             np.asarray(arrays["covered"], np.float32),
         )
+
+
+def render_shards(folder: str, faces: int, size: int, numbers: list[int]) -> None:
+    """Renders shards in order on one thread, at low priority: the body of a render process."""
+    from facegpt.morphable import bundled
+
+    torch.set_num_threads(1)
+    os.nice(5)
+    store = ShardStore(Path(folder), faces, size)
+    for number in numbers:
+        store.make(bundled(), number)

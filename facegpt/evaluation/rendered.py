@@ -1,0 +1,87 @@
+"""How well a checkpoint does on rendered faces, where every parameter is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegpt.evaluation.geometry import coefficient_error, landmark_nme, psnr, rotation_error
+from facegpt.model.annotator import attributes_of
+from facegpt.model.checkpoint import Checkpoint
+from facegpt.model.generation import GeneratedFaces, generate_faces
+from facegpt.morphable import FaceModel, Theta
+from facegpt.rendering import linear_to_srgb, render
+from facegpt.training.points import LossPoints
+from facegpt.training.synthetic.faces import SyntheticFaces
+from facegpt.training.text.agreement import agreement
+
+
+@torch.inference_mode()
+def evaluate_rendered(
+    checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, micro_batch: int = 64
+) -> dict[str, float]:
+    """Errors over rendered faces.
+
+    nme_percent: of the outer eye distance, faces turned up to 60 degrees; rotation_deg: median angle; shape_mse: mean
+    over coefficients in units of variance (1 is the mean face); surface_mse: neutral skin points' squared error over
+    their variance (1 is the mean face); expression_mse and expression_mse_of_variance; albedo_mse in units of
+    variance; psnr_db: rendering against picture inside the face; caption_agrees: share of faces whose caption agrees
+    strictly with the true parameters; caption_statements_right: share of its statements; caption_agrees_with_own:
+    strictly with the parameters that the model itself gave; quality_rank_correlation of predicted with true log error.
+    """
+    parts: list[GeneratedFaces] = []
+    fits: list[Tensor] = []
+    points2d: list[Tensor] = []
+    for start in range(0, len(faces.images), micro_batch):
+        pixels = checkpoint.processor.pixel_values(faces.images[start : start + micro_batch])
+        said = generate_faces(checkpoint.model, checkpoint.processor, pixels)
+        theta = _split(said.theta, face_model)
+        rendering = render(face_model, theta, pixels.shape[-1])
+        fits.append(psnr(linear_to_srgb(rendering.image.clamp(0, 1)), pixels, rendering.mask))
+        points2d.append(rendering.landmarks2d)
+        parts.append(said)
+    own = _split(torch.cat([part.theta for part in parts]), face_model)
+    true, texts = faces.theta, [text for part in parts for text in part.texts]
+    nme = 100 * landmark_nme(torch.cat(points2d), faces.landmarks2d).per_face
+    turned = true.rotation[:, :, 2]
+    frontal = (turned[:, 2] > 0.5) & torch.isfinite(nme)
+    log_error = torch.cat([part.log_error for part in parts])
+    agrees, own_agrees, right, stated = 0, 0, 0, 0
+    true_rotation, own_rotation = true.rotation, own.rotation
+    for i, text in enumerate(texts):
+        against = agreement(text, attributes_of(true, true_rotation, i, face_model.expression_names))
+        itself = agreement(text, attributes_of(own, own_rotation, i, face_model.expression_names))
+        agrees, own_agrees = agrees + against.strict, own_agrees + itself.strict
+        right, stated = right + len(against.right), stated + len(against.right) + len(against.wrong)
+    expression = (own.expression - true.expression).square().mean()
+    skin = LossPoints(face_model)
+    neutral = torch.zeros_like(true.expression)
+    shift = (skin.points(own.shape, neutral) - skin.points(true.shape, neutral))[:, -skin.skin :]
+    spread = (skin.points(true.shape, neutral) - skin.mean)[:, -skin.skin :]
+    fit = torch.cat(fits)
+    return {
+        "faces": float(len(texts)),
+        "nme_percent": float(nme[frontal].mean()),
+        "rotation_deg": float(rotation_error(own_rotation, true_rotation).median()),
+        "shape_mse": float(coefficient_error(own.shape, true.shape).mean()),
+        "surface_mse": float(shift.square().sum() / spread.square().sum()),
+        "expression_mse": float(expression),
+        "expression_mse_of_variance": float(expression / true.expression.var(0).mean()),
+        "albedo_mse": float(coefficient_error(own.albedo, true.albedo).mean()),
+        "psnr_db": float(fit[torch.isfinite(fit)].mean()),
+        "caption_agrees": agrees / len(texts),
+        "caption_statements_right": right / max(stated, 1),
+        "caption_agrees_with_own": own_agrees / len(texts),
+        "quality_rank_correlation": rank_correlation(-log_error[frontal].numpy(), nme[frontal].numpy()),
+    }
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rho of two samples (N,), ties in order of appearance."""
+    ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float) for values in (a, b)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _split(theta: Tensor, model: FaceModel) -> Theta:
+    return Theta.split(theta, model.n_shape, model.n_expression, model.n_albedo)

@@ -1,0 +1,147 @@
+"""Everything FaceGPT says about a face, from crops to numbers and words: the one call that a pipeline needs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from facegpt.evaluation.geometry import psnr
+from facegpt.model.checkpoint import BUNDLED, Checkpoint, load
+from facegpt.model.generation import generate_faces
+from facegpt.morphable import FaceModel, Theta, bundled
+from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
+from facegpt.training.text.agreement import agreement
+from facegpt.training.text.attributes import Attributes, describe
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FaceAnnotation:
+    """One face: theta by blocks, pose, landmarks in crop pixels, caption and scores.
+
+    rotation (3,3) and translation (3,) metres take the head into the camera's frame; camera (3,) is focal length and
+    principal point in crop pixels; landmarks68 (68,2). photometric_psnr: dB of the rendered face against the crop,
+    inside the face. prior_distance: root mean square of shape and albedo coefficients. sharpness: deviation of the
+    crop's Laplacian in grey levels of 0..1. quality: 0..1, falls with the landmark error that the model expects of
+    itself.
+    """
+
+    shape: F32
+    expression: F32
+    albedo: F32
+    lighting: F32
+    rotation: F32
+    translation: F32
+    camera: F32
+    landmarks68: F32
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    caption: str
+    caption_status: str
+    caption_agreement: float
+    photometric_psnr: float
+    prior_distance: float
+    sharpness: float
+    quality: float
+
+
+def sharpness(crop: U8) -> float:
+    """Standard deviation of the Laplacian of the grey crop, in 0..1 grey levels: low for a blurred face."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std())
+
+
+def attributes_of(theta: Theta, rotation: Tensor, index: int, names: Sequence[str]) -> Attributes:
+    """Measured attributes of face `index` of a batch."""
+    strengths = dict(zip(names, theta.expression[index].tolist(), strict=True))
+    return describe(strengths, rotation[index].cpu().numpy(), theta.lighting[index].cpu().numpy())
+
+
+class FaceAnnotator:
+    """Runs a FaceGPT checkpoint over crops and completes its answers with what follows from them."""
+
+    def __init__(self, checkpoint: Checkpoint, face_model: FaceModel, device: str = "cpu") -> None:
+        config = checkpoint.model.config
+        if config.face_model_sha256 != face_model.sha256:
+            raise ValueError(
+                f"the checkpoint was trained on face model {config.face_model_id} ({config.face_model_sha256[:8]}), "
+                f"not on {face_model.id} ({face_model.sha256[:8]})"
+            )
+        self.checkpoint, self.face_model, self.device = checkpoint, face_model, device
+
+    @classmethod
+    def from_pretrained(cls, name: str = BUNDLED, device: str = "cpu") -> FaceAnnotator:
+        """Loads a checkpoint by folder, hub name or "bundled"; raises CheckpointError with the way out."""
+        return cls(load(name, device), copy.deepcopy(bundled()).to(device), device)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the checkpoint's files."""
+        return self.checkpoint.digest
+
+    @property
+    def crop_size(self) -> int:
+        """Side in pixels of the crops that the model wants."""
+        return int(self.checkpoint.model.config.crop_size)
+
+    def annotate(self, crops: U8 | Sequence[U8], micro_batch: int = 32) -> list[FaceAnnotation]:
+        """Annotates crops (N,W,W,3) uint8 sRGB, W = `crop_size`, `micro_batch` at a time, in order."""
+        return [
+            annotation
+            for start in range(0, len(crops), micro_batch)
+            for annotation in self._annotate(np.asarray(crops[start : start + micro_batch]))
+        ]
+
+    @torch.inference_mode()
+    def _annotate(self, crops: U8) -> list[FaceAnnotation]:
+        model, face_model = self.checkpoint.model, self.face_model
+        pixels = self.checkpoint.processor.pixel_values(crops).to(self.device)
+        if pixels.shape[-1] != self.crop_size:
+            raise ValueError(f"crops are {pixels.shape[-1]} px, the model wants {self.crop_size} px")
+        said = generate_faces(model, self.checkpoint.processor, pixels)
+        theta = Theta.split(said.theta, face_model.n_shape, face_model.n_expression, face_model.n_albedo)
+        rotation = theta.rotation
+        rendering = render(face_model, theta, self.crop_size)
+        fit = psnr(linear_to_srgb(rendering.image.clamp(0, 1)), pixels, rendering.mask)
+        yaw, pitch, roll = matrix_to_euler(rotation)
+        prior = torch.cat([theta.shape, theta.albedo], 1).square().mean(1).sqrt()
+        camera = Camera(self.crop_size)
+        lens = np.array([float(camera.focal), camera.centre, camera.centre], np.float32)
+        config = model.config
+        blocks = {
+            name: getattr(theta, name).float().cpu().numpy()
+            for name in ("shape", "expression", "albedo", "lighting", "translation")
+        }
+        points, turns = rendering.landmarks2d.cpu().numpy(), rotation.cpu().numpy()
+        return [
+            FaceAnnotation(
+                **{name: values[i] for name, values in blocks.items()},
+                rotation=turns[i],
+                camera=lens,
+                landmarks68=points[i],
+                yaw_deg=float(yaw[i]),
+                pitch_deg=float(pitch[i]),
+                roll_deg=float(roll[i]),
+                caption=said.texts[i],
+                caption_status="ok" if said.finished[i] else "truncated",
+                caption_agreement=agreement(
+                    said.texts[i], attributes_of(theta, rotation, i, face_model.expression_names)
+                ).share,
+                photometric_psnr=float(fit[i]),
+                prior_distance=float(prior[i]),
+                sharpness=sharpness(crops[i]),
+                quality=1 / (1 + math.exp(config.error_slope * (float(said.log_error[i]) - config.error_midpoint))),
+            )
+            for i in range(len(crops))
+        ]

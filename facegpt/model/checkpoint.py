@@ -1,0 +1,68 @@
+"""Finds and loads FaceGPT checkpoints: the bundled one, a local folder, or a name on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import FaceGptProcessor
+
+BUNDLED = "bundled"
+BUNDLED_FOLDER = Path(__file__).parent.parent / "assets" / "facegpt-small"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be had, with the way out in its one-line message."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model in evaluation mode, its processor, and the sha256 over its files."""
+
+    model: FaceGptForConditionalGeneration
+    processor: FaceGptProcessor
+    digest: str
+
+
+def locate(name: str) -> Path:
+    """Folder of checkpoint `name`; downloads hub names. Raises CheckpointError if there is none."""
+    if name == BUNDLED:
+        return BUNDLED_FOLDER
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise CheckpointError(f"no checkpoint folder at {name}: give a folder, a hub name owner/model, or '{BUNDLED}'")
+    try:
+        return Path(snapshot_download(name))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"checkpoint {name} is neither a folder nor could it be downloaded ({reason}); '{BUNDLED}' needs no network"
+        ) from error
+
+
+def digest(folder: Path) -> str:
+    """sha256 over the names and bytes of a checkpoint's configuration and weights, in name order."""
+    total = hashlib.sha256()
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def load(name: str = BUNDLED, device: str = "cpu") -> Checkpoint:
+    """Loads a checkpoint in float32 on `device`; raises CheckpointError if it is missing or something else."""
+    folder = locate(name)
+    try:
+        processor = FaceGptProcessor.from_pretrained(folder)
+        model = FaceGptForConditionalGeneration.from_pretrained(str(folder), dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{folder} is not a FaceGPT checkpoint: {reason}") from error
+    return Checkpoint(model.to(device).eval(), processor, digest(folder))

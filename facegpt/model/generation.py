@@ -1,0 +1,56 @@
+"""One prefill, two products: theta from the <FACE> token, then a caption decoded from the same key-value cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import ASSISTANT, EOS, PAD, USER, FaceGptProcessor
+
+
+@dataclass(frozen=True)
+class GeneratedFaces:
+    """theta (B,N) flat, log_error (B,), one text per face and whether it ended by itself."""
+
+    theta: Tensor
+    log_error: Tensor
+    texts: list[str]
+    finished: list[bool]
+
+
+@torch.inference_mode()
+def generate_faces(
+    model: FaceGptForConditionalGeneration,
+    processor: FaceGptProcessor,
+    pixel_values: Tensor,
+    *,
+    question: str | None = None,
+    max_new_tokens: int = 64,
+) -> GeneratedFaces:
+    """Reads theta off B crops (B,3,W,W) and decodes a caption each, or the answer to `question`.
+
+    Greedy decoding, all rows in step; it ends when every row has ended or after `max_new_tokens`.
+    """
+    device = pixel_values.device
+    batch = len(pixel_values)
+    prompt = torch.tensor(processor.prompt(), device=device).expand(batch, -1)
+    output = model(input_ids=prompt, pixel_values=pixel_values, use_cache=True)
+    theta, log_error, length = output.theta, output.log_error, prompt.shape[1]
+    if question is not None:
+        turn = torch.tensor([USER, *processor.encode(question), ASSISTANT], device=device).expand(batch, -1)
+        output = model(input_ids=turn, past_key_values=output.past_key_values, use_cache=True)
+        length += turn.shape[1]
+    ended = torch.zeros(batch, dtype=torch.bool, device=device)
+    tokens: list[Tensor] = []
+    for _ in range(max_new_tokens):
+        following = output.logits[:, -1].argmax(-1).masked_fill(ended, PAD)
+        tokens.append(following)
+        ended = ended | (following == EOS)
+        if bool(ended.all()):
+            break
+        output = model(input_ids=following[:, None], past_key_values=output.past_key_values, use_cache=True)
+    rows = torch.stack(tokens, 1).tolist()
+    return GeneratedFaces(theta, log_error, [processor.decode(row) for row in rows], ended.tolist())

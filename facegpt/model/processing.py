@@ -1,0 +1,93 @@
+"""Crops and words to the tensors of one FaceGPT sequence, and tokens back to words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+U8 = npt.NDArray[np.uint8]
+SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<FACE>", "<image>", "<user>", "<assistant>")
+PAD, BOS, EOS, FACE, IMAGE, USER, ASSISTANT = range(7)
+FILE = "facegpt_processor.json"
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of at most `vocabulary` tokens; the special tokens take the first ids, in order."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        additional_special_tokens=list(SPECIAL_TOKENS[3:]),
+    )
+
+
+class FaceGptProcessor:
+    """Builds `<bos><user><image>*K instruction<assistant><FACE> caption<eos>` and what follows it in a chat.
+
+    `image_tokens` is K, the number of tokens that the vision tower gives for a picture; `instruction` is the prompt
+    that annotation uses.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, image_tokens: int, instruction: str) -> None:
+        self.tokenizer = tokenizer
+        self.image_tokens = image_tokens
+        self.instruction = instruction
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text, without special tokens: user text cannot forge a <FACE> or an <image>."""
+        for token in SPECIAL_TOKENS:
+            text = text.replace(token, " ")
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Words of token ids, special tokens left out."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return text.strip()
+
+    def prompt(self, instruction: str | None = None) -> list[int]:
+        """The sequence up to and with <FACE>."""
+        words = self.encode(self.instruction if instruction is None else instruction)
+        return [BOS, USER, *[IMAGE] * self.image_tokens, *words, ASSISTANT, FACE]
+
+    def pixel_values(self, crops: U8 | Sequence[U8]) -> Tensor:
+        """Crops (N,W,W,3) uint8 sRGB as (N,3,W,W) float in 0..1; raises ValueError on any other form."""
+        array = np.asarray(crops)
+        if array.ndim != 4 or array.shape[-1] != 3 or array.shape[1] != array.shape[2] or array.dtype != np.uint8:
+            raise ValueError(f"crops are {array.dtype} {array.shape}, expected uint8 (N, W, W, 3)")
+        return torch.from_numpy(np.ascontiguousarray(array)).permute(0, 3, 1, 2).float() / 255
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the tokenizer and the layout of the sequence into `folder`."""
+        self.tokenizer.save_pretrained(str(folder))
+        settings = {"image_tokens": self.image_tokens, "instruction": self.instruction}
+        (Path(folder) / FILE).write_text(json.dumps(settings, indent=1) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> FaceGptProcessor:
+        """Reads what `save_pretrained` wrote; raises FileNotFoundError naming the missing file."""
+        path = Path(folder) / FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is no FaceGPT checkpoint: it has no {FILE}")
+        settings = json.loads(path.read_text())
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
+        return cls(tokenizer, int(settings["image_tokens"]), str(settings["instruction"]))

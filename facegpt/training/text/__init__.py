@@ -1,0 +1,1 @@
+"""What the parameters of a face say in words: attributes with margins, captions, dialogues and their agreement."""

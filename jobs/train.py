@@ -1,0 +1,121 @@
+"""Trains the small FaceGPT on rendered faces, on a CPU or a GPU. Stopped runs go on where they were last saved."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from facegpt.model.processing import FaceGptProcessor
+from facegpt.morphable import bundled
+from facegpt.training.config import TrainConfig, train_config
+from facegpt.training.initial import VOCABULARY, small_model
+from facegpt.training.loop import Trainer
+from facegpt.training.pool import shards_needed
+from facegpt.training.synthetic.shards import HELD_OUT, render_shards
+from facegpt.training.writer import DialogueWriter, small_processor
+from pipeline.errors import UsageError
+
+EXAMPLES = """\
+  facegpt train configs/small.yaml
+  facegpt train configs/small.yaml --render-workers 2
+"""
+log = logging.getLogger("facegpt.train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="YAML file of training settings")
+    parser.add_argument(
+        "--render-workers", type=int, default=1, metavar="N", help="processes that render faces ahead (default 1)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    config = read_config(args.config)
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.threads)
+    face_model = bundled()
+    with render_ahead(config, max(1, args.render_workers)) as failed:
+        model = small_model(face_model, config.seed)
+        model_folder = output / "model"
+        processor = _processor(model_folder, model.config.backbone_config.image_seq_length)
+        writer = DialogueWriter(processor, face_model, config.seed, config.text_every)
+        trainer = Trainer(config, model, face_model, writer, log.info, failed=failed)
+        log.info("config %s", json.dumps(asdict(config)))
+        if trainer.resume():
+            log.info("going on at step %d", trainer.state.step)
+        started = time.monotonic()
+        trained = trainer.run()
+    trained.half().save_pretrained(model_folder)
+    processor.save_pretrained(model_folder)
+    print(f"{model_folder}: {config.steps} steps, {time.monotonic() - started:.0f} s in this run")
+    return 0
+
+
+def read_config(path: str) -> TrainConfig:
+    """Reads the YAML file; raises UsageError with one clear line."""
+    try:
+        values: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the training config {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"the training config {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"the training config {path} must be a mapping of settings")
+    try:
+        return train_config(values)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _processor(folder: Path, image_tokens: int) -> FaceGptProcessor:
+    try:
+        return FaceGptProcessor.from_pretrained(folder)
+    except FileNotFoundError:
+        processor = small_processor(bundled(), image_tokens, VOCABULARY)
+        folder.mkdir(parents=True, exist_ok=True)
+        processor.save_pretrained(folder)
+        return processor
+
+
+@contextmanager
+def render_ahead(config: TrainConfig, workers: int) -> Iterator[Any]:
+    """Renders the shards that training will ask for in processes of their own; gives a function that says if one died."""
+    numbers = [*shards_needed(config), HELD_OUT]
+    # The held-out shard is wanted at the first evaluation, after the pool has been filled.
+    numbers.insert(min(config.pool, len(numbers) - 1), numbers.pop())
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(
+            target=render_shards,
+            args=(config.synthetic_folder, config.shard_faces, config.size, numbers[k::workers]),
+            daemon=True,
+        )
+        for k in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield lambda: any(process.exitcode not in (None, 0) for process in processes)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(["train", *sys.argv[1:]]))
