@@ -39,3 +39,10 @@ def test_every_pinned_dependency_has_one_version(repository: Path) -> None:
     names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in pins)
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("room", ["facegpt", "schemas", "pipeline", "jobs"])
+def test_every_folder_of_modules_is_a_package(repository: Path, room: str) -> None:
+    """Only packages are installed: a folder without __init__.py works in a checkout and is missing in a wheel."""
+    folders = {path.parent for path in (repository / room).rglob("*.py")}
+    assert sorted(str(folder) for folder in folders if not (folder / "__init__.py").exists()) == []
