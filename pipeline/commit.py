@@ -42,6 +42,9 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
         meshes=len(shard.meshes.names) if shard.meshes is not None else 0,
         statuses=Counter(record.status for record in shard.images),
     )
+    pack_key = f"meshes/{shard.shard}.tar"
+    if pack_key not in files and storage.exists(pack_key):
+        storage.delete([pack_key])
     for key, data in files.items():
         storage.write(key, data)
     commit: dict[str, Any] = {

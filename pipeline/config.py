@@ -93,6 +93,16 @@ class RunConfig(Section):
         """The settings that change rows and enter the fingerprint as they are; detector and model enter by content."""
         return self.model_dump(mode="json", include={"decode", "output"})
 
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, by dotted key."""
+        mine, usual = self.model_dump(mode="json"), RunConfig().model_dump(mode="json")
+        return {
+            f"{section}.{key}": value
+            for section, values in mine.items()
+            for key, value in values.items()
+            if value != usual[section][key]
+        }
+
     def as_yaml(self) -> str:
         """The whole configuration with its defaults, as YAML that `load_config` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

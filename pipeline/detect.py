@@ -63,7 +63,7 @@ class DetectAndCrop:
         threads = self.config.workers.fetch_threads
         with ThreadPoolExecutor(threads) as pool:
             waiting = iter(entries)
-            ahead = deque((entry, pool.submit(self._fetch, entry)) for entry in islice(waiting, 2 * threads))
+            ahead = deque((entry, pool.submit(self._fetch, entry)) for entry in islice(waiting, threads))
             while ahead:
                 entry, future = ahead.popleft()
                 yield entry, _outcome(future)

@@ -26,8 +26,9 @@ import ray.data
 
 from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
+from pipeline.errors import NothingRanError, UsageError
 from pipeline.records import ShardOutcome, ShardTask
+from pipeline.sources import describe
 from pipeline.storage import Storage
 from pipeline.worker import Stage, Worker, annotate_stage, commit_stage, detect_stage
 
@@ -73,6 +74,9 @@ def cluster() -> Iterator[tuple[float, float]]:
 
     Yields:
         The number of CPUs and of GPUs.
+
+    Raises:
+        NothingRanError: Ray could not start, or the cluster cannot be reached.
     """
     ours = not ray.is_initialized()
     if ours:
@@ -85,8 +89,11 @@ def cluster() -> Iterator[tuple[float, float]]:
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
             }
-        with _without_stderr():
-            ray.init(**options)
+        try:
+            with _without_stderr():
+                ray.init(**options)
+        except Exception as error:
+            raise NothingRanError(f"Ray could not start: {describe(error)}") from error
     try:
         resources = ray.cluster_resources()
         yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)

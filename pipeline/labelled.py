@@ -67,6 +67,7 @@ def _matrix(
         return None
     # Of overlapping faces, the one whose middle is nearest is meant.
     nearest = min(
-        holding, key=lambda face: (face.box[0] + face.box[2] - 2 * x) ** 2 + (face.box[1] + face.box[3] - 2 * y) ** 2
+        holding,
+        key=lambda face: (face.box[0] + face.box[2] - 2 * x) ** 2 + (face.box[1] + face.box[3] - 2 * y) ** 2,
     )
     return crop_matrix(nearest, FRAMINGS[name], size)

@@ -73,6 +73,8 @@ def annotate(
     if record is not None and not replace:
         check_same(record, parts, storage.root)
     listing = list_images(location, output=output, limit=limit)
+    changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
+    say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
     others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
     say(f"{len(listing.images):,} images in {location}{others}")
     if record is not None and replace:
@@ -125,12 +127,17 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
             f"{todo:,} images in {len(tasks):,} shards to do{known}; {plan.detect} detect and {plan.annotate} annotate "
             f"workers, model on {plan.device}"
         )
+        died = "its worker process died"
         with RunProgress(todo) as progress:
-            for outcome in execute(tasks, run.config, run.source, run.storage, run.fingerprint, plan):
-                progress.add(outcome)
+            try:
+                for outcome in execute(tasks, run.config, run.source, run.storage, run.fingerprint, plan):
+                    progress.add(outcome)
+            except Exception as error:
+                # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
+                died = f"the run ended early: {type(error).__name__}: {describe(error)}"
     committed = set(committed_shards(run.storage))
     lost = [task.shard for task in tasks if task.shard not in committed]
-    errors = {shard: progress.errors.get(shard, "its worker process died") for shard in lost}
+    errors = {shard: progress.errors.get(shard, died) for shard in lost}
     summary = RunSummary(
         shards=len(tasks),
         committed=len(tasks) - len(lost),

@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 
 BORDER = 0.5
 """Width of the border of the padded pass, as a share of the image's longer side."""
+PADDED_SIDE = 640
+"""Long side in px that an image is shrunk to before the padded pass: what fills the frame is large all the same."""
 
 
 class DetectorError(Exception):
@@ -82,12 +84,14 @@ class Detector(abc.ABC):
         return drop_overlaps(found, self.config.max_overlap)[: self.config.max_faces]
 
     def _find_padded(self, rgb: Pixels) -> list[Detection]:
-        border = round(max(rgb.shape[:2]) * BORDER)
-        padded = cv2.copyMakeBorder(rgb, border, border, border, border, cv2.BORDER_REPLICATE)
-        shifted = [
-            face.mapped(1.0, -border, -border) for face in self.find(np.asarray(padded, dtype=np.uint8))
+        small, scale = resized(rgb, min(1.0, PADDED_SIDE / max(rgb.shape[:2])))
+        border = round(max(small.shape[:2]) * BORDER)
+        padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE)
+        offset = (0.5 - border) / scale - 0.5
+        found = [
+            face.mapped(1 / scale, offset, offset) for face in self.find(np.asarray(padded, dtype=np.uint8))
         ]
-        return [face for face in shifted if _centre_inside(face, rgb.shape[1], rgb.shape[0])]
+        return [face for face in found if _centre_inside(face, rgb.shape[1], rgb.shape[0])]
 
 
 def _centre_inside(face: Detection, width: int, height: int) -> bool:

@@ -113,6 +113,19 @@ def test_a_face_that_fills_the_frame_is_found_with_a_border() -> None:
     assert SeesOnlyWithSurroundings(DetectorConfig()).detect(image) == [box(5, 5, 25, 25, 0.9)]
 
 
+def test_a_large_image_is_shrunk_before_it_gets_a_border() -> None:
+    """4000 px become 640 with a border of 320: what begins at 335 there begins at 15 of 640, or 93 of 4000."""
+
+    class Fixed(SeesOnlyWithSurroundings):
+        def find(self, rgb: Pixels) -> list[Detection]:
+            assert max(rgb.shape) in (4000, 1280)
+            return [box(334.5, 334.5, 354.5, 354.5)] if rgb.shape[1] == 1280 else []
+
+    face = Fixed(DetectorConfig()).detect(np.zeros((2000, 4000, 3), np.uint8))[0]
+    edge = (334.5 + 0.5 - 320) * 4000 / 640 - 0.5
+    np.testing.assert_allclose(face.box, (edge, edge, edge + 125, edge + 125))
+
+
 def test_all_faces_of_a_group_are_found(photos: Path) -> None:
     group = np.asarray(Image.open(photos / "group.jpg").convert("RGB"))
     assert len(create_detector(DetectorConfig()).detect(group)) == 6
