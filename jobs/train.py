@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         model_folder = output / "model"
         processor = _processor(model_folder, model.config.backbone_config.image_seq_length)
         writer = DialogueWriter(processor, face_model, config.seed, config.text_every)
+        if config.initial is not None:
+            load_weights(model, config.initial)
         trainer = Trainer(config, model, face_model, writer, log.info, failed=failed)
         log.info("config %s", json.dumps(asdict(config)))
         if trainer.resume():
@@ -78,6 +80,15 @@ def read_config(path: str) -> TrainConfig:
         return train_config(values)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def load_weights(model: torch.nn.Module, path: str) -> None:
+    """Starts from the averaged weights of another run's `training.pt`; raises UsageError if they do not fit."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(saved["average"])
+    except (OSError, KeyError, RuntimeError) as error:
+        raise UsageError(f"cannot start from {path}: {' '.join(str(error).split())[:200]}") from None
 
 
 def _processor(folder: Path, image_tokens: int) -> FaceGptProcessor:

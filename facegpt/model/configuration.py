@@ -12,7 +12,9 @@ class FaceGptConfig(PreTrainedConfig):
     """A backbone (any image-text-to-text configuration) plus what the face head needs to know.
 
     The head gives z of unit scale; lighting and camera blocks become theta through `z * scale + mean`, expression
-    through a sigmoid, shape and albedo are z itself. `error_quantiles` maps the predicted log error to `quality`.
+    through a sigmoid, shape and albedo are z itself. With `face_sees_image`, the embedding of <FACE> is the mean image
+    token plus its own: a shortcut past the attention that a language model trained from scratch needs (without it, the
+    token's state held pose and nothing else). `quality` is a logistic in the predicted log error.
     """
 
     model_type = "facegpt"
@@ -20,6 +22,7 @@ class FaceGptConfig(PreTrainedConfig):
 
     backbone_config: dict[str, Any] | PreTrainedConfig | None = None
     face_token_id: int = 3
+    face_sees_image: bool = False
     face_model_id: str = ""
     face_model_sha256: str = ""
     crop_size: int = 112

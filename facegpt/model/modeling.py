@@ -105,10 +105,12 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         `labels` (B,L) are token ids with -100 where text is not scored. `pixel_values` and other image inputs are
         those of the backbone's own processor.
         """
+        seen: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
+        if self.config.face_sees_image and pixel_values is not None:
+            seen = {"inputs_embeds": self._embed(input_ids, pixel_values)}
         core = self.backbone.model(
-            input_ids=input_ids,
+            **seen,
             attention_mask=attention_mask,
-            pixel_values=pixel_values,
             past_key_values=past_key_values,
             use_cache=use_cache,
             **inputs,
@@ -135,3 +137,14 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
             face_rows=rows,
             past_key_values=core.past_key_values if use_cache else None,
         )
+
+    def _embed(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
+        """Embeddings (B,L,D) with image tokens in place, and their mean added at <FACE>; one picture a row."""
+        image = self.backbone.get_image_features(pixel_values, return_dict=True).pooler_output
+        tokens = torch.stack(list(image))
+        embedded: Tensor = self.get_input_embeddings()(input_ids)
+        tokens = tokens.to(embedded.dtype)
+        places = (input_ids == self.backbone.config.image_token_id)[..., None]
+        embedded = embedded.masked_scatter(places, tokens)
+        is_face = (input_ids == self.config.face_token_id)[..., None]
+        return embedded + is_face * tokens.mean(1, keepdim=True)

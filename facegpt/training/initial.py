@@ -46,6 +46,7 @@ def small_config(face_model: FaceModel) -> FaceGptConfig:
     return FaceGptConfig(
         backbone_config=backbone,
         face_token_id=FACE,
+        face_sees_image=True,
         face_model_id=face_model.id,
         face_model_sha256=face_model.sha256,
         n_shape=face_model.n_shape,
