@@ -37,7 +37,11 @@ log = logging.getLogger("facegpt.train")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="YAML file of training settings")
     parser.add_argument(
-        "--render-workers", type=int, default=1, metavar="N", help="processes that render faces ahead (default 1)"
+        "--render-workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that render faces ahead (default 1)",
     )
 
 
@@ -103,7 +107,9 @@ def _processor(folder: Path, image_tokens: int) -> FaceGptProcessor:
 
 @contextmanager
 def render_ahead(config: TrainConfig, workers: int) -> Iterator[Any]:
-    """Renders the shards that training will ask for in processes of their own; gives a function that says if one died."""
+    """Renders the shards that training will ask for in processes of their own; gives a function that says if
+    one died.
+    """
     numbers = [*shards_needed(config), HELD_OUT]
     # The held-out shard is wanted at the first evaluation, after the pool has been filled.
     numbers.insert(min(config.pool, len(numbers) - 1), numbers.pop())

@@ -67,6 +67,7 @@ class AnnotateFaces:
         for record in shard.images:
             if record.n_faces:
                 record.stage = "annotate"
+        everything: Sequence[FaceAnnotation | None]
         try:
             everything = self._run(shard.crops)
         except Exception:

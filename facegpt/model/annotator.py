@@ -141,7 +141,8 @@ class FaceAnnotator:
                 photometric_psnr=float(fit[i]),
                 prior_distance=float(prior[i]),
                 sharpness=sharpness(crops[i]),
-                quality=1 / (1 + math.exp(config.error_slope * (float(said.log_error[i]) - config.error_midpoint))),
+                quality=1
+                / (1 + math.exp(config.error_slope * (float(said.log_error[i]) - config.error_midpoint))),
             )
             for i in range(len(crops))
         ]

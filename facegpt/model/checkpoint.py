@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from torch import nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor
@@ -38,7 +39,9 @@ def locate(name: str) -> Path:
     if folder.is_dir():
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise CheckpointError(f"no checkpoint folder at {name}: give a folder, a hub name owner/model, or '{BUNDLED}'")
+        raise CheckpointError(
+            f"no checkpoint folder at {name}: give a folder, a hub name owner/model, or '{BUNDLED}'"
+        )
     try:
         return Path(snapshot_download(name))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -65,4 +68,6 @@ def load(name: str = BUNDLED, device: str = "cpu") -> Checkpoint:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{folder} is not a FaceGPT checkpoint: {reason}") from error
-    return Checkpoint(model.to(device).eval(), processor, digest(folder))
+    module: nn.Module = model
+    module.to(device).eval()
+    return Checkpoint(model, processor, digest(folder))

@@ -47,7 +47,7 @@ class FaceGptConfig(PreTrainedConfig):
             if kind is None:
                 raise ValueError("backbone_config names no model_type, such as 'llava'")
             self.backbone_config = AutoConfig.for_model(kind, **values)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property
     def n_theta(self) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+from transformers.utils.generic import ModelOutput
 
 from facegpt.model import vision as _vision  # noqa: F401  registers the small tower with transformers
 from facegpt.model.configuration import FaceGptConfig
@@ -17,7 +17,8 @@ from facegpt.morphable import Theta
 
 @dataclass
 class FaceGptOutput(ModelOutput):
-    """What a forward pass gives: text `loss` and `logits`, `theta` (R,N) and `log_error` (R,) of the R rows with a <FACE>.
+    """What a forward pass gives: text `loss` and `logits`, `theta` (R,N) and `log_error` (R,) of the R rows
+    with a <FACE>.
 
     `face_rows` (R,) int64 says which rows of the batch those are. `log_error` estimates the logarithm of the
     landmark error in per cent of the eye distance. `past_key_values` continues the decoding.
@@ -74,12 +75,12 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
 
     def __init__(self, config: FaceGptConfig) -> None:
         super().__init__(config)
-        if config.backbone_config is None:
+        if not isinstance(config.backbone_config, PreTrainedConfig):
             raise ValueError("FaceGptConfig has no backbone_config")
         self.backbone = AutoModelForImageTextToText.from_config(config.backbone_config)
         width = config.backbone_config.get_text_config().hidden_size
         self.face_head = FaceHead(config, width)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @property
     def _tied_weights_keys(self) -> dict[str, str]:  # type: ignore[override]
@@ -147,4 +148,5 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         places = (input_ids == self.backbone.config.image_token_id)[..., None]
         embedded = embedded.masked_scatter(places, tokens)
         is_face = (input_ids == self.config.face_token_id)[..., None]
-        return embedded + is_face * tokens.mean(1, keepdim=True)
+        shown: Tensor = embedded + is_face * tokens.mean(1, keepdim=True)
+        return shown

@@ -61,8 +61,7 @@ class FaceGptProcessor:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Words of token ids, special tokens left out."""
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return text.strip()
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def prompt(self, instruction: str | None = None) -> list[int]:
         """The sequence up to and with <FACE>."""
@@ -72,7 +71,12 @@ class FaceGptProcessor:
     def pixel_values(self, crops: U8 | Sequence[U8]) -> Tensor:
         """Crops (N,W,W,3) uint8 sRGB as (N,3,W,W) float in 0..1; raises ValueError on any other form."""
         array = np.asarray(crops)
-        if array.ndim != 4 or array.shape[-1] != 3 or array.shape[1] != array.shape[2] or array.dtype != np.uint8:
+        if (
+            array.ndim != 4
+            or array.shape[-1] != 3
+            or array.shape[1] != array.shape[2]
+            or array.dtype != np.uint8
+        ):
             raise ValueError(f"crops are {array.dtype} {array.shape}, expected uint8 (N, W, W, 3)")
         return torch.from_numpy(np.ascontiguousarray(array)).permute(0, 3, 1, 2).float() / 255
 

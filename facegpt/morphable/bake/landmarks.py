@@ -1,4 +1,5 @@
-"""Places the 68 iBUG landmarks on the baked head by anatomy, as barycentric points, with candidates for a moving jaw contour.
+"""Places the 68 iBUG landmarks on the baked head by anatomy, as barycentric points, with candidates for a
+moving jaw contour.
 
 No predictor and no labelled photo is used: lids, lips and jaw are found on the surface of the mean head.
 """
@@ -13,13 +14,15 @@ from facegpt.morphable.bake.appearance import brow_line, smoothstep
 from facegpt.morphable.bake.heads import I64
 from facegpt.morphable.bake.shape import F64, LinearHead
 
-# (vertices, triangles, pixels) -> triangle per pixel (-1 outside) and barycentric coordinates, orthographic from the front
+# (vertices, triangles, pixels) -> triangle per pixel (-1 outside) and barycentric coordinates, orthographic
+# from the front
 Rasterize = Callable[[F64, I64, int], tuple[I64, F64]]
 EXTENT = 0.14
 JAW_CANDIDATES = 16
 JAW_AXIS_Y = -0.045
 JAW_BACK_Z = -0.060
-# Where the surface turns away from a viewer in front; under the chin the throat goes on falling, so it must count earlier.
+# Where the surface turns away from a viewer in front; under the chin the throat goes on falling, so it must
+# count earlier.
 SIDE_SLOPE, CHIN_SLOPE = 0.12, 0.35
 
 
@@ -53,7 +56,9 @@ class FrontView:
         r, c = rows[nearest] + row - 60, columns[nearest] + column - 60
         return self.head.triangles[self.triangle[r, c]], self.barycentric[r, c]
 
-    def span(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], x: float, low: float, high: float) -> tuple[float, float]:
+    def span(
+        self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], x: float, low: float, high: float
+    ) -> tuple[float, float]:
         """Lowest and highest y (m) of `mask` in the column at `x`, looking between `low` and `high`."""
         top, column = self.pixel(x, high)
         bottom, _ = self.pixel(x, low)
@@ -90,17 +95,30 @@ def inner_landmarks(head: LinearHead, names: tuple[str, ...], rasterize: Rasteri
     def lip(x: float, upper: bool) -> tuple[float, float]:
         return x, view.span(view.lips, x, -0.095, -0.058)[1 if upper else 0]
 
-    points += [(-corner[0], corner[1]), lip(-0.015, True), lip(-0.0075, True), lip(0.0, True), lip(0.0075, True)]
-    points += [lip(0.015, True), corner, lip(0.016, False), lip(0.008, False), lip(0.0, False), lip(-0.008, False)]
+    points += [
+        (-corner[0], corner[1]),
+        lip(-0.015, True),
+        lip(-0.0075, True),
+        lip(0.0, True),
+        lip(0.0075, True),
+    ]
+    points += [
+        lip(0.015, True),
+        corner,
+        lip(0.016, False),
+        lip(0.008, False),
+        lip(0.0, False),
+        lip(-0.008, False),
+    ]
     points += [lip(-0.016, False)]
     found = [view.skin_at(*point) for point in points]
     inside: list[tuple[I64, F64]] = [view.skin_at(-0.0225, -0.0752)]
-    for x, upper in ((-0.008, True), (0.0, True), (0.008, True), (None, None), (0.008, False), (0.0, False), (-0.008, False)):
-        if x is None:
+    for upper in (True, False):
+        for x in (-0.008, 0.0, 0.008) if upper else (0.008, 0.0, -0.008):
+            low, high = opened.span(opened.mouth, x, -0.13, -0.058)
+            inside.append(opened.skin_at(x, high + 0.0004 if upper else low - 0.0004))
+        if upper:
             inside.append(view.skin_at(0.0225, -0.0752))
-            continue
-        low, high = opened.span(opened.mouth, x, -0.13, -0.058)
-        inside.append(opened.skin_at(x, high + 0.0004 if upper else low - 0.0004))
     return found + inside
 
 
@@ -144,7 +162,9 @@ def _jaw_row(head: LinearHead, angle: float) -> tuple[F64, list[tuple[I64, F64]]
 
 
 def jaw_candidates(head: LinearHead) -> tuple[I64, F64]:
-    """Vertex ids and barycentric coordinates (17,K,3) of candidates for points 0-16; the first of each row is the frontal edge."""
+    """Vertex ids and barycentric coordinates (17,K,3) of candidates for points 0-16; the first of each row is
+    the frontal edge.
+    """
     angles = np.deg2rad(np.linspace(-90, 40, 131))
     edge = np.stack([_jaw_row(head, float(angle))[0] for angle in angles])
     below = edge[:, 1] <= -0.002

@@ -18,7 +18,9 @@ REGION_NAMES = (*REGIONS, "teeth")
 
 @dataclass
 class LinearHead:
-    """A linear head: mean (V,3), shape (S,V,3), expression (E,V,3), triangles (F,3), uv (V,2), regions (V,), masks (V,)."""
+    """A linear head: mean (V,3), shape (S,V,3), expression (E,V,3), triangles (F,3), uv (V,2), regions (V,),
+    masks (V,).
+    """
 
     mean: F32
     shape: F32
@@ -64,21 +66,31 @@ def symmetric_pca(heads: F32, weights: F64, count: int) -> tuple[F32, F32, F64]:
 
 
 def symmetric_actions(actions: F32, names: tuple[str, ...], mirror: I64) -> F32:
-    """Averages each ARKit action with the mirror image of its counterpart (Left with Right, a middle one with itself)."""
-    swap = {n: n[:-4] + "Right" if n.endswith("Left") else n[:-5] + "Left" if n.endswith("Right") else n for n in names}
+    """Averages each ARKit action with the mirror image of its counterpart (Left with Right, a middle one with
+    itself).
+    """
+    swap = {
+        n: n[:-4] + "Right" if n.endswith("Left") else n[:-5] + "Left" if n.endswith("Right") else n
+        for n in names
+    }
     other = np.stack([actions[names.index(swap[name])] for name in names])
-    return ((actions + other[:, mirror] * np.array([-1, 1, 1], np.float32)) / 2).astype(np.float32)
+    both = actions + other[:, mirror] * np.array([-1, 1, 1], np.float32)
+    return np.asarray(both / 2, np.float32)
 
 
 def subdivide(head: LinearHead, chosen: I64) -> LinearHead:
-    """Splits each triangle whose three vertices lie in regions `chosen` into four; all linear quantities are averaged."""
+    """Splits each triangle whose three vertices lie in regions `chosen` into four; all linear quantities are
+    averaged.
+    """
     inside = np.isin(head.regions, chosen)[head.triangles].all(1)
     old = head.triangles[inside]
     edges = np.sort(np.concatenate([old[:, [0, 1]], old[:, [1, 2]], old[:, [2, 0]]]), 1)
     unique, inverse = np.unique(edges, axis=0, return_inverse=True)
     middle = inverse.reshape(3, -1).T + len(head.mean)
-    a, b, c, ab, bc, ca = *old.T, *middle.T
-    new = np.stack([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))], 1).reshape(-1, 3)
+    (a, b, c), (ab, bc, ca) = old.T, middle.T
+    new = np.stack(
+        [np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))], 1
+    ).reshape(-1, 3)
 
     def halved(values: F32) -> F32:
         added = values[..., unique, :].mean(-2)
@@ -104,14 +116,18 @@ def add_teeth(head: LinearHead, names: tuple[str, ...], columns: int = 17) -> Li
     front = lips[np.abs(head.mean[lips, 0]) < 0.004]
     line_y = float(np.median(head.mean[lips, 1])) + 0.001
     front_z = float(head.mean[front, 2].max()) - 0.0165
-    chin = int(np.argmin(np.where(np.abs(head.mean[:, 0]) < 0.003, head.mean[:, 1] - 0.4 * head.mean[:, 2], 9)))
+    chin = int(
+        np.argmin(np.where(np.abs(head.mean[:, 0]) < 0.003, head.mean[:, 1] - 0.4 * head.mean[:, 2], 9))
+    )
     across = np.linspace(-1, 1, columns)
     x = 0.022 * np.sin(across * 1.35)
     z = front_z - 0.030 * (1 - np.cos(across * 1.35))
     result = head
     for low, high, jaw in ((0.0005, 0.0095, 0.0), (-0.0085, -0.0005, 0.85)):
         rows = np.array([low, (low + high) / 2, high])
-        mean = np.stack([np.stack([x, np.full(columns, line_y + y), z - 0.0008 * (jaw > 0)], 1) for y in rows])
+        mean = np.stack(
+            [np.stack([x, np.full(columns, line_y + y), z - 0.0008 * (jaw > 0)], 1) for y in rows]
+        )
         mean = mean.reshape(-1, 3).astype(np.float32)
         n = len(mean)
         shape = np.repeat(result.shape[:, lips].mean(1, keepdims=True), n, 1)

@@ -11,7 +11,15 @@ import numpy.typing as npt
 import torch
 
 from facegpt.morphable import FaceModel, Theta
-from facegpt.rendering import Camera, interpolate, linear_to_srgb, rasterize, sh_basis, to_camera, vertex_normals
+from facegpt.rendering import (
+    Camera,
+    interpolate,
+    linear_to_srgb,
+    rasterize,
+    sh_basis,
+    to_camera,
+    vertex_normals,
+)
 from facegpt.training.synthetic import props
 from facegpt.training.synthetic.photo import photograph
 from facegpt.training.synthetic.sampling import FOCAL, FaceSample, sample_face, stack
@@ -22,7 +30,9 @@ U8 = npt.NDArray[np.uint8]
 
 @dataclass
 class SyntheticFaces:
-    """A batch: images (B,W,W,3) uint8 sRGB, theta of each, landmarks2d (B,68,2) px, covered (B,) share of the face hidden."""
+    """A batch: images (B,W,W,3) uint8 sRGB, theta of each, landmarks2d (B,68,2) px, covered (B,) share of the
+    face hidden.
+    """
 
     images: U8
     theta: Theta
@@ -66,7 +76,9 @@ def _render(
 ) -> tuple[F32, F32, F32, F32]:
     """Pictures (B,W,W,3) sRGB, masks (B,W,W), landmarks (B,68,2) px and the crown (B,2) px."""
     factor = torch.tensor([sample.perspective for sample in samples])
-    translation = theta.translation * torch.stack([torch.ones_like(factor), torch.ones_like(factor), factor], 1)
+    translation = theta.translation * torch.stack(
+        [torch.ones_like(factor), torch.ones_like(factor), factor], 1
+    )
     rotation = theta.rotation
     local = model.vertices(theta.shape, theta.expression)
     points = to_camera(local, rotation, translation)
@@ -74,7 +86,9 @@ def _render(
     fragments = rasterize(camera.screen(points), model.triangles, size)
     mottle = torch.from_numpy(rng.normal(size=(len(samples), model.n_vertices, 1)).astype(np.float32)) * 0.04
     albedo = model.albedo(theta.albedo) * (1 + mottle)
-    normals = torch.nn.functional.normalize(interpolate(fragments, vertex_normals(points, model.triangles)), dim=-1)
+    normals = torch.nn.functional.normalize(
+        interpolate(fragments, vertex_normals(points, model.triangles)), dim=-1
+    )
     image = torch.div(fragments.pixel, size * size, rounding_mode="floor")
     lighting = theta.lighting.view(-1, 9, 3)
     irradiance = (sh_basis(normals)[:, :, None] * lighting[image]).sum(1).clamp(min=0.02)
@@ -109,7 +123,9 @@ def dress(
     model: FaceModel,
     sample: FaceSample,
 ) -> tuple[F32, float]:
-    """Puts a rendered face into a picture with hair, glasses, clothes and things in front; returns it and the hidden share."""
+    """Puts a rendered face into a picture with hair, glasses, clothes and things in front; returns it and the
+    hidden share.
+    """
     size = len(face)
     picture = props.background(rng, size)
     chin, ears = landmarks[8], landmarks[[0, 16]]

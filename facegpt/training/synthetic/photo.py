@@ -14,20 +14,21 @@ Rng = np.random.Generator
 def photograph(rng: Rng, picture: F32) -> U8:
     """Degrades `picture` (H,W,3), sRGB 0..1, as cameras and files do; returns uint8."""
     size = len(picture)
-    image = np.clip(picture, 0, 1) ** np.float32(np.exp(rng.normal() * 0.2))
+    image: F32 = np.clip(picture, 0, 1) ** np.float32(np.exp(rng.normal() * 0.2))
     image = image * np.float32(rng.uniform(0.75, 1.2)) + np.float32(rng.normal() * 0.04)
     image = image * (1 + rng.normal(size=3) * 0.04).astype(np.float32)
     if rng.random() < 0.45:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.4))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.4)), np.float32)
     if rng.random() < 0.08:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
         cv2.line(kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0)
-        image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1e-3))
+        image = np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-3)), np.float32)
     if rng.random() < 0.25:
-        small = int(rng.integers(36, size))
+        small = int(rng.integers(size // 3, size))
         way = (cv2.INTER_AREA, cv2.INTER_LINEAR)[int(rng.integers(2))]
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=way), (size, size), interpolation=cv2.INTER_CUBIC)
+        reduced = cv2.resize(image, (small, small), interpolation=way)
+        image = np.asarray(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
     if rng.random() < 0.15:
         image = np.repeat(image.mean(2, keepdims=True), 3, 2)
     if rng.random() < 0.7:
@@ -41,4 +42,4 @@ def photograph(rng: Rng, picture: F32) -> U8:
         if not ok:
             raise RuntimeError("OpenCV could not encode a JPEG")
         result = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return result
+    return np.asarray(result, np.uint8)

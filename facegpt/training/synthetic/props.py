@@ -1,6 +1,7 @@
 """What stands behind, around and in front of a rendered face: backgrounds, hair, glasses, hands, hats and clothes.
 
-All functions take and return float32 pictures (H,W,3) in sRGB 0..1 and draw in place of nothing: they return new arrays.
+All functions take and return float32 pictures (H,W,3) in sRGB 0..1 and draw in place of nothing: they return
+new arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def noise(rng: Rng, size: int, cells: tuple[int, int], channels: int = 1) -> F32
     """Smooth noise (size,size,channels) of unit variance, `cells` = (rows, columns) of its grid."""
     grid = rng.normal(size=(*cells, channels)).astype(np.float32)
     picture = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
-    return picture.reshape(size, size, channels)
+    return np.asarray(picture.reshape(size, size, channels), np.float32)
 
 
 def blend(picture: F32, mask: F32, colour: F32) -> F32:
@@ -44,8 +45,14 @@ def background(rng: Rng, size: int) -> F32:
     for _ in range(int(rng.integers(0, 7)) if rng.random() < 0.6 else 0):
         corner, extent = rng.uniform(-0.3, 1.1, 2) * size, rng.uniform(0.05, 0.8, 2) * size
         angle = rng.uniform(0, np.pi)
-        box = cv2.boxPoints(((float(corner[0]), float(corner[1])), (float(extent[0]), float(extent[1])), np.rad2deg(angle)))
-        picture = blend(picture, polygon(size, box, rng.uniform(0, 2.5)), rng.random(3).astype(np.float32))
+        box = cv2.boxPoints(
+            ((float(corner[0]), float(corner[1])), (float(extent[0]), float(extent[1])), np.rad2deg(angle))
+        )
+        picture = blend(
+            picture,
+            polygon(size, np.asarray(box, np.float32), rng.uniform(0, 2.5)),
+            rng.random(3).astype(np.float32),
+        )
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
@@ -67,15 +74,17 @@ def hair_behind(rng: Rng, picture: F32, texture: F32, crown: F32, chin: F32, ear
     """Hair that falls behind the head: a ragged blob around the skull, short to far below the chin."""
     size = len(picture)
     up, width = crown - chin, np.linalg.norm(ears[1] - ears[0])
-    length = np.linalg.norm(up)
-    up = up / max(length, 1e-3)
+    length = float(np.linalg.norm(up))
+    up = up / max(float(length), 1e-3)
     right = np.array([-up[1], up[0]], np.float32)
     n = 24
     angles = np.linspace(0, 2 * np.pi, n, endpoint=False)
     long = rng.uniform(0.0, 1.2) if rng.random() < 0.5 else 0.0
     radius = 0.62 * width * (1 + rng.uniform(-0.1, 0.35)) * np.ones(n)
     along = np.cos(angles)
-    radius = np.where(along > 0, radius * (1 + rng.uniform(-0.05, 0.35) * along**2), radius * (1 - long * along * 1.3))
+    radius = np.where(
+        along > 0, radius * (1 + rng.uniform(-0.05, 0.35) * along**2), radius * (1 - long * along * 1.3)
+    )
     radius *= 1 + 0.06 * rng.normal(size=n)
     middle = crown - up * length * 0.38
     mask = polygon(size, _ring(middle, up, right, radius.astype(np.float32)), rng.uniform(0.4, 2.0))
@@ -132,7 +141,7 @@ def glasses(rng: Rng, picture: F32, landmarks: F32) -> F32:
         return picture
     angle = float(np.rad2deg(np.arctan2(across[1], across[0])))
     width, height = distance * rng.uniform(0.62, 0.92), distance * rng.uniform(0.42, 0.75)
-    shrink = [np.linalg.norm(landmarks[39] - landmarks[36]), np.linalg.norm(landmarks[45] - landmarks[42])]
+    shrink = [float(np.linalg.norm(landmarks[b] - landmarks[a])) for a, b in ((36, 39), (42, 45))]
     colour = (rng.random(3) * rng.choice([0.15, 0.15, 0.8])).astype(np.float32)
     dark = rng.random() < 0.25
     thickness = max(1, round(distance * rng.uniform(0.01, 0.09)))
@@ -170,10 +179,17 @@ def occluder(rng: Rng, picture: F32, skin: F32) -> F32:
     reach, middle, spread = rng.uniform(0.08, 0.42), rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.35)
     n = 9
     along = np.linspace(-spread, spread, n) + middle
-    depth = reach * np.sqrt(np.clip(1 - ((along - middle) / spread) ** 2, 0, 1)) * (1 + 0.15 * rng.normal(size=n))
+    depth = (
+        reach * np.sqrt(np.clip(1 - ((along - middle) / spread) ** 2, 0, 1)) * (1 + 0.15 * rng.normal(size=n))
+    )
     points = np.stack([along, depth], 1)
     points = np.concatenate([points, [[middle + spread, -0.2], [middle - spread, -0.2]]])
-    points = {0: points, 1: points[:, ::-1], 2: points * [1, -1] + [0, 1], 3: points[:, ::-1] * [-1, 1] + [1, 0]}[side]
+    points = {
+        0: points,
+        1: points[:, ::-1],
+        2: points * [1, -1] + [0, 1],
+        3: points[:, ::-1] * [-1, 1] + [1, 0],
+    }[side]
     colour = skin * rng.uniform(0.7, 1.2) if rng.random() < 0.4 else rng.random(3).astype(np.float32)
     texture = np.clip(colour + noise(rng, size, (6, 6)) * rng.random() * 0.12, 0, 1)
     return blend(picture, polygon(size, points * size, rng.uniform(0.2, 1.5)), texture.astype(np.float32))
@@ -185,7 +201,15 @@ def clothes(rng: Rng, picture: F32, chin: F32, up: F32, width: float) -> F32:
     right = np.array([-up[1], up[0]], np.float32)
     neck = chin - up * width * rng.uniform(0.25, 0.5)
     dip = rng.uniform(-0.1, 0.3) * width
-    offsets = [(-1.6, -0.5), (-0.45, 0.12), (0.0, -dip / width), (0.45, 0.12), (1.6, -0.5), (1.6, -3), (-1.6, -3)]
+    offsets = [
+        (-1.6, -0.5),
+        (-0.45, 0.12),
+        (0.0, -dip / width),
+        (0.45, 0.12),
+        (1.6, -0.5),
+        (1.6, -3),
+        (-1.6, -3),
+    ]
     points = np.stack([neck + right * a * width + up * b * width for a, b in offsets])
     colour = rng.random(3).astype(np.float32) * rng.choice([0.3, 1.0])
     texture = np.clip(colour + noise(rng, size, (8, 8)) * rng.random() * 0.1, 0, 1).astype(np.float32)

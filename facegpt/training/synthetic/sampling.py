@@ -15,7 +15,8 @@ F32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 FOCAL = 4.5
-# Where the middle of a crop lies on the head (metres) and half of what it shows: the framing that pipeline crops aim at.
+# Where the middle of a crop lies on the head (metres) and half of what it shows: the framing that pipeline
+# crops aim at.
 CROP_CENTRE = (0.0, -0.038, 0.015)
 CROP_HALF = 0.102
 
@@ -110,7 +111,9 @@ def sample_expression(rng: Rng, names: tuple[str, ...]) -> F32:
 
 
 def directional_light(direction: F32) -> F32:
-    """SH coefficients (9,) of the irradiance of a directional light of unit strength (Ramamoorthi & Hanrahan 2001, eq. 12)."""
+    """SH coefficients (9,) of the irradiance of a directional light of unit strength (Ramamoorthi & Hanrahan
+    2001, eq. 12).
+    """
     x, y, z = direction / np.linalg.norm(direction)
     basis = np.array(
         [
@@ -142,9 +145,11 @@ def sample_lighting(rng: Rng) -> F32:
         tint = warmth * np.exp(rng.normal(size=3) * (0.05 if rng.random() < 0.8 else 0.35))
         strength = rng.gamma(1.2, 0.5) * (1.2 - ambient)
         coefficients += strength * directional_light(direction.astype(np.float32))[:, None] * tint
-    facing = 0.282095 * coefficients[0].mean() + 0.488603 * coefficients[2].mean() + 0.63 * coefficients[6].mean()
+    facing = (
+        0.282095 * coefficients[0].mean() + 0.488603 * coefficients[2].mean() + 0.63 * coefficients[6].mean()
+    )
     exposure = np.exp(rng.normal() * 0.3) * 1.15
-    return (coefficients * exposure / max(facing, 0.2)).astype(np.float32).reshape(-1)
+    return np.asarray(coefficients * exposure / max(float(facing), 0.2), np.float32).reshape(-1)
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> npt.NDArray[np.float64]:

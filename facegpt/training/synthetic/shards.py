@@ -1,4 +1,6 @@
-"""A cache of rendered faces on disk: numbered shards, each made from its own seed, so a training run can be repeated."""
+"""A cache of rendered faces on disk: numbered shards, each made from its own seed, so a training run can be
+repeated.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class ShardStore:
         return path
 
     def load(self, model: FaceModel, shard: int, failed: Callable[[], bool]) -> SyntheticFaces:
-        """Reads shard `shard`, waiting for the render process to make it; raises RuntimeError once `failed()` is true."""
+        """Reads shard `shard`, waiting for the render process to make it; raises RuntimeError once `failed()`
+        is true.
+        """
         path = self.path(shard)
         while not path.exists():
             if failed():

@@ -85,8 +85,11 @@ def caption(attributes: Attributes, rng: np.random.Generator) -> str:
 
 
 def parse(text: str) -> dict[str, str]:
-    """What a caption states: attribute to value. Words that are no known phrase are ignored; of repeats, the first counts."""
-    rest, found = text.lower(), {}
+    """What a caption states: attribute to value. Words that are no known phrase are ignored; of repeats, the
+    first counts.
+    """
+    rest = text.lower()
+    found: dict[str, str] = {}
     places: list[tuple[int, tuple[str, str]]] = []
     for known in _LONGEST_FIRST:
         while (place := rest.find(known)) >= 0:

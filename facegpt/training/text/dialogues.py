@@ -63,7 +63,9 @@ CHAT: tuple[tuple[str, str], ...] = (
 
 
 def answer(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str]:
-    """One question whose answer is certain, and that answer; yes/no questions are balanced as far as the face allows."""
+    """One question whose answer is certain, and that answer; yes/no questions are balanced as far as the face
+    allows.
+    """
     kind = rng.random()
     if kind < 0.6:
         wanted = bool(rng.integers(2))
