@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
-from facegpt.model.processing import ASSISTANT, EOS, PAD, USER, FaceGptProcessor
+from facegpt.model.processing import ASSISTANT, EOS, NOT_WORDS, PAD, USER, FaceGptProcessor
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ def generate_faces(
 ) -> GeneratedFaces:
     """Reads theta off B crops (B,3,W,W) and decodes a caption each, or the answer to `question`.
 
-    Greedy decoding, all rows in step; it ends when every row has ended or after `max_new_tokens`.
+    Greedy decoding of words, never of special tokens, all rows in step; it ends when every row has ended or after
+    `max_new_tokens`.
     """
     device = pixel_values.device
     batch = len(pixel_values)
@@ -43,10 +44,12 @@ def generate_faces(
         turn = torch.tensor([USER, *processor.encode(question), ASSISTANT], device=device).expand(batch, -1)
         output = model(input_ids=turn, past_key_values=output.past_key_values, use_cache=True)
         length += turn.shape[1]
+    silent = torch.tensor(NOT_WORDS, device=device)
     ended = torch.zeros(batch, dtype=torch.bool, device=device)
     tokens: list[Tensor] = []
     for _ in range(max_new_tokens):
-        following = output.logits[:, -1].argmax(-1).masked_fill(ended, PAD)
+        words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
+        following = words.argmax(-1).masked_fill(ended, PAD)
         tokens.append(following)
         ended = ended | (following == EOS)
         if bool(ended.all()):

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 U8 = npt.NDArray[np.uint8]
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<FACE>", "<image>", "<user>", "<assistant>")
 PAD, BOS, EOS, FACE, IMAGE, USER, ASSISTANT = range(7)
+NOT_WORDS = (PAD, BOS, FACE, IMAGE, USER, ASSISTANT)
 FILE = "facegpt_processor.json"
 
 

@@ -11,6 +11,7 @@ from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import BOS, EOS, FACE, IMAGE, PAD
 from facegpt.model.vision import ConvVisionConfig
 from facegpt.morphable import FaceModel
+from facegpt.training.anchors import set_anchors
 
 VOCABULARY = 1024
 WIDTH = 256
@@ -18,7 +19,7 @@ WIDTH = 256
 
 def small_config(face_model: FaceModel) -> FaceGptConfig:
     """13 M parameters, 27 MB in float16; 8 image tokens and one <FACE> make a short sequence."""
-    vision = ConvVisionConfig()
+    vision = ConvVisionConfig(n_shape=face_model.n_shape, n_expression=face_model.n_expression)
     text = LlamaConfig(
         hidden_size=WIDTH,
         intermediate_size=704,
@@ -64,6 +65,7 @@ def small_model(face_model: FaceModel, seed: int = 0) -> FaceGptForConditionalGe
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     nn.init.xavier_uniform_(tower.tokens.weight)
+    set_anchors(tower.fit, face_model)
     projector = model.backbone.model.multi_modal_projector
     for linear in (projector.linear_1, projector.linear_2):
         nn.init.xavier_uniform_(linear.weight)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration, FaceGptOutput
 from facegpt.morphable import FaceModel, Theta
+from facegpt.training.anchors import anchor_points, points_loss
 from facegpt.training.augment import augment
 from facegpt.training.config import TrainConfig
 from facegpt.training.losses import theta_losses, total
@@ -40,11 +41,14 @@ class TrainState:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then a cosine from `learning_rate` to `final_learning_rate`."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    progress = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
-    span = config.learning_rate - config.final_learning_rate
+    """Linear warm-up, then a cosine to `final_learning_rate`: once for the points, once for everything."""
+    first, last, peak = config.points_steps, config.steps, config.learning_rate
+    if step < config.points_steps:
+        first, last, peak = 0, config.points_steps, config.points_learning_rate
+    if step < first + config.warmup:
+        return peak * (step - first + 1) / config.warmup
+    progress = min(1.0, (step - first - config.warmup) / max(1, last - first - config.warmup))
+    span = peak - config.final_learning_rate
     return config.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -149,8 +153,11 @@ class Trainer:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
-        ids, attention, labels = self.writer(batch, state.step)
         images = augment(batch.images, generator).to(config.device)
+        if state.step < config.points_steps:
+            loss, terms = self._points(state.model, batch, images)
+            return self._update(loss, terms)
+        ids, attention, labels = self.writer(batch, state.step)
         output, terms, nme = self._losses(state.model, batch, ids, attention, labels, images)
         loss = total(terms, config.weights)
         if output.log_error is None:
@@ -162,9 +169,16 @@ class Trainer:
             terms["text"] = output.loss
             loss = loss + config.text_weight * output.loss
         terms["nme"] = nme.mean()
+        return self._update(loss, terms)
+
+    def _update(self, loss: Tensor, terms: dict[str, Tensor]) -> dict[str, float]:
+        """Descends `loss`, moves the average along; returns the terms as numbers."""
+        state, config = self.state, self.config
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"the loss is {float(loss)} at step {state.step}: lower learning_rate or clip")
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
+        terms["gradient"] = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
         state.optimizer.step()
         with torch.no_grad():
             decay = min(config.ema, (1 + state.step) / (10 + state.step))
@@ -176,6 +190,21 @@ class Trainer:
                     kept.copy_(value)
         return {name: float(term.detach()) for name, term in terms.items()}
 
+    def _points(
+        self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of the points alone, with their mean error in px as a term."""
+        tower, device = model.backbone.model.vision_tower, torch.device(self.config.device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            _, points, spread = tower.locate(images)
+        true = anchor_points(tower.fit, batch.theta.to(device), batch.perspective.to(device))
+        loss = points_loss(points, spread, true)
+        inside = (true.abs() < 0.5).all(-1)
+        return loss, {
+            "points": loss,
+            "points_px": (points - true).norm(dim=-1)[inside].mean() * self.config.size,
+        }
+
     def _losses(
         self,
         model: FaceGptForConditionalGeneration,
@@ -186,6 +215,10 @@ class Trainer:
         images: Tensor,
     ) -> tuple[FaceGptOutput, dict[str, Tensor], Tensor]:
         device = self.config.device
+        tower = model.backbone.model.vision_tower
+        # LLaVA's forward pass has no place for what the tower knows beside its tokens.
+        found: list[tuple[Tensor, Tensor]] = []
+        listening = tower.points.register_forward_hook(lambda *call: found.append(call[2]))
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.bfloat16):
             output = model(
                 input_ids=ids.to(device),
@@ -193,11 +226,15 @@ class Trainer:
                 pixel_values=images,
                 labels=None if labels is None else labels.to(device),
             )
+        listening.remove()
         f = self.face_model
         predicted = Theta.split(output.theta, f.n_shape, f.n_expression, f.n_albedo)
+        true = batch.theta.to(device)
         terms, nme = theta_losses(
-            predicted, batch.theta.to(device), batch.landmarks2d.to(device), self.points, self.config.size
+            predicted, true, batch.landmarks2d.to(device), self.points, self.config.size
         )
+        places = anchor_points(tower.fit, true, batch.perspective.to(device))
+        terms["points"] = points_loss(*found[0], places)
         return output, terms, nme
 
     @torch.no_grad()
@@ -209,10 +246,12 @@ class Trainer:
         parts = range(0, min(count, len(faces.images)), 128)
         for start in parts:
             batch = take(faces, torch.arange(start, start + 128).numpy())
-            ids, attention, _ = self.writer(batch, 1)
-            _, terms, nme = self._losses(
-                model, batch, ids, attention, None, batch.images.to(self.config.device)
-            )
-            for name, value in {**terms, "nme": nme.mean()}.items():
+            images = batch.images.to(self.config.device)
+            terms = self._points(model, batch, images)[1]
+            if self.state.step > self.config.points_steps:
+                ids, attention, _ = self.writer(batch, 1)
+                _, others, nme = self._losses(model, batch, ids, attention, None, images)
+                terms = {**terms, **others, "nme": nme.mean()}
+            for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / len(parts)
         return {name: round(value, 4) for name, value in sums.items()}

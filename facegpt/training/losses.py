@@ -16,16 +16,17 @@ from facegpt.training.points import LossPoints
 class LossWeights:
     """Weight of each term; see `theta_losses` for their units."""
 
-    landmarks: float = 20.0
-    shape: float = 0.4
-    surface: float = 2.0
-    expression: float = 6.0
-    rotation: float = 6.0
-    translation: float = 1.0
-    albedo: float = 0.05
-    lighting: float = 0.02
-    colour: float = 2.0
-    log_error: float = 0.05
+    points: float = 2.0
+    landmarks: float = 30.0
+    shape: float = 8.0
+    surface: float = 4.0
+    expression: float = 15.0
+    rotation: float = 10.0
+    translation: float = 2.0
+    albedo: float = 2.0
+    lighting: float = 0.3
+    colour: float = 4.0
+    log_error: float = 0.1
 
 
 def theta_losses(
@@ -34,7 +35,8 @@ def theta_losses(
     """Loss terms (scalars) of a batch, and each row's landmark error (B,) in per cent of the outer eye distance.
 
     landmarks: mean distance in crop widths. shape, albedo: mean squared error in units of variance. surface: neutral
-    skin points' squared error over their variance. expression: mean squared error. rotation: squared Frobenius
+    skin points' squared error over their variance. expression: cross entropy less its least value (behind a
+    sigmoid, a squared error has next to no gradient where an action is mostly off). rotation: squared Frobenius
     distance of the matrices. translation: squared error in units of its jitter. lighting: squared error of the
     coefficients. colour: absolute sRGB error of the skin's shaded colour.
     """
@@ -69,7 +71,7 @@ def theta_losses(
         "landmarks": distance.mean() / size,
         "shape": (predicted.shape - true.shape).square().mean(),
         "surface": shift.square().sum(-1).mean() / variance,
-        "expression": (predicted.expression - true.expression).square().mean(),
+        "expression": cross_entropy(predicted.expression, true.expression),
         "rotation": (own_rotation - true_rotation).square().sum((1, 2)).mean(),
         "translation": offset.square().mean(),
         "albedo": (predicted.albedo - true.albedo).square().mean(),
@@ -77,6 +79,12 @@ def theta_losses(
         "colour": (colour * seen).sum() / seen.sum().clamp(min=1),
     }
     return terms, nme
+
+
+def cross_entropy(predicted: Tensor, true: Tensor) -> Tensor:
+    """Mean Kullback-Leibler divergence of strengths in 0..1 taken as probabilities."""
+    p, t = predicted.clamp(1e-5, 1 - 1e-5), true.clamp(1e-5, 1 - 1e-5)
+    return (t * (t / p).log() + (1 - t) * ((1 - t) / (1 - p)).log()).mean()
 
 
 def total(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:

@@ -17,12 +17,13 @@ from facegpt.training.synthetic.shards import ShardStore
 
 @dataclass(frozen=True)
 class Batch:
-    """B training faces: images (B,3,W,W) in 0..1, theta, landmarks2d (B,68,2) px and covered (B,)."""
+    """B training faces: images (B,3,W,W) in 0..1, theta, landmarks2d (B,68,2) px, covered (B,), perspective (B,)."""
 
     images: Tensor
     theta: Theta
     landmarks2d: Tensor
     covered: Tensor
+    perspective: Tensor
 
 
 def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Batch:
@@ -33,6 +34,7 @@ def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.i
         faces.theta[torch.from_numpy(index)],
         torch.from_numpy(faces.landmarks2d[index]),
         torch.from_numpy(faces.covered[index]),
+        torch.from_numpy(faces.perspective[index]),
     )
 
 
@@ -88,4 +90,5 @@ def join(parts: list[Batch]) -> Batch:
         Theta.concatenate([part.theta for part in parts]),
         torch.cat([part.landmarks2d for part in parts]),
         torch.cat([part.covered for part in parts]),
+        torch.cat([part.perspective for part in parts]),
     )

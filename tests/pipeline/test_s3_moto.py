@@ -84,7 +84,7 @@ def test_from_photos_to_a_verified_output(bucket: str) -> None:
         outcome = commit_shard(output, annotate(detect(task)), "print")
     assert dict(outcome.statuses) == {"annotated": 1, "no_face": 1, "failed": 1}
     assert verify(output, "print").line == "OK: 3 images, 6 faces, 6 meshes"
-    faces = pandas.read_parquet(f"s3://{bucket}/out/faces", filesystem=storage_module.s3())
+    faces = pandas.read_parquet(f"{bucket}/out/faces", filesystem=storage_module.s3())
     assert set(faces["uri"]) == {f"s3://{bucket}/in/a/group.jpg"}
     output.delete([key for key in output.keys() if key.startswith("meshes/")])
     assert any("missing" in problem for problem in verify(output, "print").problems)

@@ -31,13 +31,14 @@ U8 = npt.NDArray[np.uint8]
 @dataclass
 class SyntheticFaces:
     """A batch: images (B,W,W,3) uint8 sRGB, theta of each, landmarks2d (B,68,2) px, covered (B,) share of the
-    face hidden.
+    face hidden, perspective (B,) the camera's distance in units of theta's.
     """
 
     images: U8
     theta: Theta
     landmarks2d: F32
     covered: F32
+    perspective: F32
 
 
 def render_faces(model: FaceModel, seed: int, count: int, size: int = 112) -> SyntheticFaces:
@@ -58,7 +59,8 @@ def render_faces(model: FaceModel, seed: int, count: int, size: int = 112) -> Sy
         picture, hidden = dress(rng, pixels[i], mask[i], landmarks[i], crown[i], model, sample)
         images.append(photograph(rng, picture))
         covered.append(hidden)
-    return SyntheticFaces(np.stack(images), theta, landmarks, np.asarray(covered, np.float32))
+    perspective = np.asarray([sample.perspective for sample in samples], np.float32)
+    return SyntheticFaces(np.stack(images), theta, landmarks, np.asarray(covered, np.float32), perspective)
 
 
 def concatenate(parts: list[SyntheticFaces]) -> SyntheticFaces:
@@ -68,6 +70,7 @@ def concatenate(parts: list[SyntheticFaces]) -> SyntheticFaces:
         Theta.concatenate([part.theta for part in parts]),
         np.concatenate([part.landmarks2d for part in parts]),
         np.concatenate([part.covered for part in parts]),
+        np.concatenate([part.perspective for part in parts]),
     )
 
 

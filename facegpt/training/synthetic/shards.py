@@ -48,6 +48,7 @@ class ShardStore:
             theta=torch.cat([part.theta.flat() for part in parts])[: self.faces].numpy(),
             landmarks2d=np.concatenate([part.landmarks2d for part in parts])[: self.faces],
             covered=np.concatenate([part.covered for part in parts])[: self.faces],
+            perspective=np.concatenate([part.perspective for part in parts])[: self.faces],
         )
         temporary.replace(path)
         return path
@@ -71,6 +72,7 @@ class ShardStore:
             theta,
             np.asarray(arrays["landmarks2d"], np.float32),
             np.asarray(arrays["covered"], np.float32),
+            np.asarray(arrays["perspective"], np.float32),
         )
 
 

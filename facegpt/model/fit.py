@@ -1,0 +1,98 @@
+"""A linear face model fitted to image points in closed form: one Gauss-Newton step from the mean face's pose."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+FOCAL = 4.5
+
+
+def scaled_rotation(affine: Tensor) -> tuple[Tensor, Tensor]:
+    """The scale (B,) and rotation (B,3,3) nearest to affine cameras (B,2,3): the polar factor of its two rows."""
+    gram = affine @ affine.mT
+    root_determinant = torch.linalg.det(gram).clamp(min=1e-8).sqrt()
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    identity = torch.eye(2, device=affine.device)
+    # The square root of a 2x2 matrix by the theorem of Cayley and Hamilton.
+    root = (gram + root_determinant[:, None, None] * identity) / (trace + 2 * root_determinant).sqrt()[
+        :, None, None
+    ]
+    rows = torch.linalg.solve(root, affine)
+    rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
+    return root.diagonal(dim1=-2, dim2=-1).mean(-1), rotation
+
+
+class PointFit(nn.Module):
+    """Points (B,K,2) and spreads (B,K), as `PointMaps` gives them, to features (B,N) of the face that explains them.
+
+    Each point weighs by its spread. Pose comes from the mean face through an affine camera corrected for perspective;
+    shape, expression and a correction of the pose then minimise the weighted squared residual plus their priors'
+    (Gaussian, with learned precisions). Features: shape, expression, the camera (rotation rows, scale, offset), its
+    correction (rotation 3, scale, offset 2), and what stays unexplained of each point.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, n_points: int, n_shape: int, n_expression: int) -> None:
+        super().__init__()
+        n = n_shape + n_expression
+        self.register_buffer("mean", torch.zeros(n_points, 3))
+        self.register_buffer("basis", torch.zeros(n, n_points, 3))
+        self.log_weight = nn.Parameter(torch.zeros(n_points))
+        expression = torch.arange(n) >= n_shape
+        self.prior_mean = nn.Parameter(torch.where(expression, 0.08, 0.0))
+        self.log_precision = nn.Parameter(torch.where(expression, 3.0, 0.0))
+
+    @property
+    def n_features(self) -> int:
+        return len(self.basis) + 9 + 6 + 2 * len(self.mean)
+
+    def forward(self, points: Tensor, spread: Tensor) -> Tensor:
+        with torch.autocast(points.device.type, enabled=False):
+            weight = self.log_weight.exp() / (spread.square() + 0.005**2)
+            with torch.no_grad():
+                camera = self._camera(points, weight)
+            return self._step(points, weight, *camera)
+
+    def _camera(self, points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scale (B,) in crop widths per metre, rotation (B,3,3) and offset (B,2) of the mean face."""
+        known = torch.cat([20 * self.mean, torch.ones_like(self.mean[:, :1])], 1)
+        weighted = (weight / weight.sum(1, keepdim=True))[..., None] * known
+        normal = weighted.mT @ known + 1e-4 * torch.eye(4, device=points.device)
+        flat = points
+        for _ in range(2):
+            solved = torch.linalg.solve(normal, weighted.mT @ flat)
+            scale, rotation = scaled_rotation(20 * solved[:, :3].mT)
+            scale = scale.clamp(1.0, 20.0)
+            # A point nearer to the camera lies farther out: taken back, the camera is a scaled orthographic one.
+            depth = self.mean @ rotation[:, 2, :, None]
+            flat = points * (1 - depth * scale[:, None, None] / FOCAL)
+        return scale, rotation, solved[:, 3]
+
+    def _step(
+        self, points: Tensor, weight: Tensor, scale: Tensor, rotation: Tensor, offset: Tensor
+    ) -> Tensor:
+        batch, count = points.shape[:2]
+        turned = self.mean @ rotation.mT
+        modes = (self.basis.flatten(0, 1) @ rotation.mT).unflatten(1, self.basis.shape[:2])
+        size, zero = scale[:, None, None], torch.zeros_like(turned[..., 0])
+        flat = points * (1 - turned[..., 2:] * size / FOCAL)
+        moved = size[..., None] * (modes[..., :2] + points[:, None] * modes[..., 2:] / FOCAL)
+        x, y, z = turned.unbind(-1)
+        about = torch.stack([torch.stack(pair, -1) for pair in ((zero, -z), (z, zero), (-y, x), (x, y))], 1)
+        shifts = torch.eye(2, device=points.device)[None, :, None].expand(batch, -1, count, -1)
+        jacobian = torch.cat([moved, size[..., None] * about, shifts], 1).flatten(2)
+        start = torch.cat([self.prior_mean, self.prior_mean.new_zeros(6)])
+        residual = (flat - size * turned[..., :2] - offset[:, None]).flatten(1) - start @ jacobian
+        precision = torch.cat(
+            [self.log_precision.exp(), points.new_tensor([25.0, 25.0, 25.0, 100.0, 400.0, 400.0])]
+        )
+        scaled = jacobian * weight.repeat_interleave(2, 1)[:, None]
+        normal = scaled @ jacobian.mT + torch.diag(precision)
+        solution = torch.cholesky_solve(scaled @ residual[..., None], torch.linalg.cholesky(normal))
+        left = residual - (jacobian.mT @ solution)[..., 0]
+        solved = solution[..., 0] + start
+        camera = torch.cat([rotation[:, :2].flatten(1), scale[:, None], offset], 1)
+        return torch.cat([solved[:, : len(self.basis)], camera, solved[:, len(self.basis) :], left], 1)

@@ -1,0 +1,38 @@
+"""The points that the tower is taught to find lie where the pictures show them."""
+
+from __future__ import annotations
+
+import torch
+
+from facegpt.model.fit import PointFit
+from facegpt.morphable import bundled
+from facegpt.training.anchors import anchor_points, choose_anchors, points_loss, set_anchors
+from facegpt.training.synthetic.faces import render_faces
+
+
+def test_anchors_start_with_the_landmarks_and_are_where_the_renderer_put_them() -> None:
+    model = bundled()
+    fit = PointFit(192, model.n_shape, model.n_expression)
+    set_anchors(fit, model)
+    faces = render_faces(model, seed=5, count=8)
+    points = anchor_points(fit, faces.theta, torch.from_numpy(faces.perspective))
+    pixels = points * torch.tensor([112.0, -112.0]) + 55.5
+    assert torch.allclose(pixels[:, :51], torch.from_numpy(faces.landmarks2d[:, 17:]), atol=0.02)
+
+
+def test_anchors_are_distinct_points_of_the_face() -> None:
+    model = bundled()
+    places = choose_anchors(model, 192) @ model.mean
+    apart = torch.cdist(places, places) + torch.eye(192)
+    assert places.shape == (192, 3) and float(apart[51:].min()) > 0.003
+    assert float(places[:, 2].min()) > -0.03
+
+
+def test_the_loss_of_points_is_least_at_the_truth_and_punishes_false_confidence() -> None:
+    true = torch.rand(4, 10, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    spread = torch.full((4, 10), 0.02)
+    right, wrong = points_loss(true, spread, true), points_loss(true + 0.1, spread, true)
+    assert right < wrong
+    assert points_loss(true + 0.1, torch.full((4, 10), 0.1), true) < wrong
+    outside = true + 2
+    assert torch.isfinite(points_loss(true, spread, torch.cat([true[:3], outside[3:]])))
