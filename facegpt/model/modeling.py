@@ -48,8 +48,11 @@ class FaceHead(nn.Module):
         self.output = nn.Linear(config.head_hidden_size, config.n_theta + 1)
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        c = self.config
-        z = self.output(self.dropout(nn.functional.gelu(self.hidden(self.norm(hidden))))).float()
+        return self.scaled(self.output(self.dropout(nn.functional.gelu(self.hidden(self.norm(hidden))))))
+
+    def scaled(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """theta (R,N) and log error (R,) of z (R,N+1), whose blocks have about unit scale."""
+        c, z = self.config, z.float()
         sizes = [c.n_shape, c.n_expression, c.n_albedo, 27, 3, 3, 1]
         shape, expression, albedo, lighting, rotation, translation, log_error = z.split(sizes, -1)
         mean_light = z.new_tensor(c.lighting_mean).repeat_interleave(3)

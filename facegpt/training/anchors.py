@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from facegpt.model.fit import PointFit
+from facegpt.model.trunk import FaceTrunk
+from facegpt.model.unwrap import thin_plate
 from facegpt.morphable import FaceModel, Theta
 from facegpt.rendering import FOCAL_MULTIPLIER, Camera, to_camera
 
@@ -34,12 +36,33 @@ def choose_anchors(model: FaceModel, count: int) -> Tensor:
     return torch.cat(rows)
 
 
-def set_anchors(fit: PointFit, model: FaceModel) -> None:
-    """Tells an untrained fit its points: their mean places and how the modes move them."""
+def set_anchors(trunk: FaceTrunk, model: FaceModel) -> None:
+    """Tells an untrained trunk its points: their mean places, how the modes move them, where they lie laid flat."""
+    fit, unwrap = trunk.fit, trunk.unwrap
     weights = choose_anchors(model, len(fit.mean))
     basis = torch.cat([model.shape_basis, model.expression_basis])
     fit.mean.copy_(weights @ model.mean)
     fit.basis.copy_(torch.einsum("kv,nvd->nkd", weights, basis))
+    flat = laid_flat(fit.mean)
+    lines = [
+        torch.linspace(float(low), float(high), unwrap.side) for low, high in zip(*_bounds(flat), strict=True)
+    ]
+    y, x = torch.meshgrid(lines[1].flip(0), lines[0], indexing="ij")
+    places = torch.stack([x.flatten(), y.flatten()], 1)
+    unwrap.weights.copy_(thin_plate(flat, places, stiffness=0.01))
+
+
+def laid_flat(points: Tensor) -> Tensor:
+    """(K,2) metres: points (K,3) of a head on a cylinder about an upright axis, unrolled.
+
+    The axis lies well behind the head's, so that the front of the face, where there is more to see, takes more room.
+    """
+    depth = points[:, 2] - points[:, 2].min() + 0.08
+    return torch.stack([torch.atan2(points[:, 0], depth) * depth.mean(), points[:, 1]], 1)
+
+
+def _bounds(flat: Tensor) -> tuple[Tensor, Tensor]:
+    return flat.amin(0), flat.amax(0)
 
 
 def anchor_points(fit: PointFit, theta: Theta, perspective: Tensor) -> Tensor:

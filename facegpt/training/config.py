@@ -14,8 +14,7 @@ from facegpt.training.losses import LossWeights
 class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
-    The first `points_steps` of `steps` train the vision tower alone to find points on the face; all that follows
-    rests on them, and alone they are learned several times faster.
+    A run has three stages (see `stages.Stage`) of `points_steps`, `trunk_steps` and `language_steps`.
     """
 
     output: str
@@ -24,8 +23,9 @@ class TrainConfig:
     shard_faces: int = 4096
     size: int = 112
     seed: int = 0
-    points_steps: int = 0
-    steps: int = 6000
+    points_steps: int = 4000
+    trunk_steps: int = 6000
+    language_steps: int = 4000
     batch: int = 32
     reuse: float = 4.0
     pool: int = 8
@@ -45,6 +45,11 @@ class TrainConfig:
     threads: int = 2
     device: str = "cpu"
     weights: LossWeights = field(default_factory=LossWeights)
+
+    @property
+    def steps(self) -> int:
+        """Length of the whole run."""
+        return self.points_steps + self.trunk_steps + self.language_steps
 
 
 def train_config(values: Mapping[str, Any]) -> TrainConfig:

@@ -18,8 +18,12 @@ WIDTH = 256
 
 
 def small_config(face_model: FaceModel) -> FaceGptConfig:
-    """13 M parameters, 27 MB in float16; 8 image tokens and one <FACE> make a short sequence."""
-    vision = ConvVisionConfig(n_shape=face_model.n_shape, n_expression=face_model.n_expression)
+    """17 M parameters, 34 MB in float16; 8 image tokens and one <FACE> make a short sequence."""
+    vision = ConvVisionConfig(
+        n_shape=face_model.n_shape,
+        n_expression=face_model.n_expression,
+        n_guess=face_model.n_shape + face_model.n_expression + face_model.n_albedo + 34,
+    )
     text = LlamaConfig(
         hidden_size=WIDTH,
         intermediate_size=704,
@@ -64,8 +68,11 @@ def small_model(face_model: FaceModel, seed: int = 0) -> FaceGptForConditionalGe
     for module in tower.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    nn.init.xavier_uniform_(tower.tokens.weight)
-    set_anchors(tower.fit, face_model)
+    for linear in (tower.trunk.summary, tower.tokens):
+        nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(tower.trunk.guess.weight)
+    nn.init.zeros_(tower.trunk.guess.bias)
+    set_anchors(tower.trunk, face_model)
     projector = model.backbone.model.multi_modal_projector
     for linear in (projector.linear_1, projector.linear_2):
         nn.init.xavier_uniform_(linear.weight)

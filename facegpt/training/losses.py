@@ -34,11 +34,11 @@ def theta_losses(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Loss terms (scalars) of a batch, and each row's landmark error (B,) in per cent of the outer eye distance.
 
-    landmarks: mean distance in crop widths. shape, albedo: mean squared error in units of variance. surface: neutral
-    skin points' squared error over their variance. expression: cross entropy less its least value (behind a
-    sigmoid, a squared error has next to no gradient where an action is mostly off). rotation: squared Frobenius
-    distance of the matrices. translation: squared error in units of its jitter. lighting: squared error of the
-    coefficients. colour: absolute sRGB error of the skin's shaded colour.
+    landmarks: mean distance in crop widths. shape, albedo: mean squared error in units of variance. surface: squared
+    error of neutral skin points over their variance, both after the best translation. expression: cross entropy less
+    its least value (behind a sigmoid, a squared error has next to no gradient where an action is mostly off).
+    rotation: squared Frobenius distance of the matrices. translation: squared error in units of its jitter. lighting:
+    squared error of the coefficients. colour: absolute sRGB error of the skin's shaded colour.
     """
     neutral = torch.zeros_like(true.expression)
     true_points = points.points(true.shape, true.expression)
@@ -54,7 +54,10 @@ def theta_losses(
 
     skin = slice(-points.skin, None)
     shift = points.points(predicted.shape - true.shape, neutral)[:, skin] - points.mean[skin]
-    variance = points.shape_basis.unflatten(-1, (-1, 3))[:, skin].square().sum((0, 2)).mean()
+    # Moving the whole face is the translation's business.
+    shift = shift - shift.mean(1, keepdim=True)
+    modes = points.shape_basis.unflatten(-1, (-1, 3))[:, skin]
+    variance = (modes - modes.mean(1, keepdim=True)).square().sum((0, 2)).mean()
     offset = (predicted.translation - true.translation) / predicted.translation.new_tensor(
         [0.012, 0.012, 0.10]
     )
@@ -85,8 +88,3 @@ def cross_entropy(predicted: Tensor, true: Tensor) -> Tensor:
     """Mean Kullback-Leibler divergence of strengths in 0..1 taken as probabilities."""
     p, t = predicted.clamp(1e-5, 1 - 1e-5), true.clamp(1e-5, 1 - 1e-5)
     return (t * (t / p).log() + (1 - t) * ((1 - t) / (1 - p)).log()).mean()
-
-
-def total(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
-    """The weighted sum of the terms."""
-    return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()

@@ -1,0 +1,97 @@
+"""What the small vision tower makes of a picture before it speaks: points, a fitted face, and a second look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from facegpt.model.fit import PointFit
+from facegpt.model.layers import convolution, reduction, stages
+from facegpt.model.points import PointMaps, colours_at
+from facegpt.model.unwrap import Unwrap
+
+if TYPE_CHECKING:
+    from facegpt.model.vision import ConvVisionConfig
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of B pictures: the summary (B,D), a first guess of the face head's z (B,Z), points (B,K,2) and spreads (B,K)."""
+
+    summary: Tensor
+    guess: Tensor
+    points: Tensor
+    spread: Tensor
+
+
+class FaceTrunk(nn.Module):
+    """Looks twice. The first look finds points (`PointMaps`) and fits the face model to them (`PointFit`); the second
+    lays the face flat along that fit (`Unwrap`), so that what is left to see, a hundredth of what pose does to a
+    picture, is always in the same place.
+    """
+
+    def __init__(self, config: ConvVisionConfig) -> None:
+        super().__init__()
+        c = config
+        self.size = c.image_size
+        self.stem = convolution(c.num_channels, c.widths[0], 2)
+        self.stages = stages(c.widths, c.blocks)
+        self.reduce = reduction(c.widths[-1], c.reduced_width)
+        self.points = PointMaps(c.widths[1:], c.point_width, c.num_points)
+        self.fit = PointFit(c.num_points, c.n_shape, c.n_expression)
+        self.unwrap = Unwrap(c.num_points, c.unwrapped_side)
+        widths = c.unwrapped_widths
+        # Beside the colours each cell knows how unsure its points are, and how far from the fit they were found.
+        self.second_look = nn.Sequential(
+            convolution(c.num_channels + 3, widths[0], 2),
+            *stages(widths, c.unwrapped_blocks),
+            reduction(widths[-1], c.unwrapped_reduced_width),
+        )
+        measured = self.fit.n_features + 6 * c.num_points
+        self.standardise = nn.BatchNorm1d(measured, affine=False)
+        seen = c.reduced_width * c.final_side**2 + c.unwrapped_reduced_width * c.unwrapped_final_side**2
+        self.summary = nn.Linear(seen + 2 * c.num_channels + measured, c.summary_width, bias=False)
+        # What all pictures have in common outweighs what tells them apart at first; the batch norm takes it away.
+        self.whiten = nn.BatchNorm1d(c.summary_width)
+        self.guess = nn.Linear(2 * c.summary_width, c.n_guess)
+
+    def forward(self, pixel_values: Tensor) -> Seen:
+        mean = pixel_values.mean((2, 3))
+        deviation = pixel_values.std((2, 3))
+        last, points, spread = self.locate(pixel_values)
+        # What is made of the points does not teach the net to find them: their true places do.
+        found, doubt = points.detach(), spread.detach()
+        fitted = self.fit(found, doubt)
+        left = fitted[:, -2 * found.shape[1] :].unflatten(1, found.shape[1:]).detach()
+        picture = (pixel_values - mean[..., None, None]) / (deviation[..., None, None] + 0.05)
+        values = torch.cat([20 * left, doubt.log()[..., None] + 3], -1)
+        flat = self.unwrap(picture, found - left, values).contiguous(memory_format=torch.channels_last)
+        colours = colours_at(pixel_values, found).flatten(1)
+        measured = torch.cat([fitted, found.flatten(1), doubt.log().flatten(1), colours], 1)
+        seen = [
+            self.reduce(last),
+            self.second_look(flat),
+            4 * mean - 2,
+            8 * deviation - 2,
+            self.standardise(measured).clamp(-5, 5),
+        ]
+        summary = self.whiten(self.summary(torch.cat(seen, 1)))
+        guess = self.guess(torch.cat([summary, nn.functional.gelu(summary)], 1))
+        return Seen(summary, guess, points, spread)
+
+    def locate(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last feature map (B,C,S,S) of pictures, and points (B,K,2) and spreads (B,K) as `PointMaps` gives
+        them.
+        """
+        mean = pixel_values.mean((1, 2, 3), keepdim=True)
+        deviation = pixel_values.std((1, 2, 3), keepdim=True)
+        x = ((pixel_values - mean) / (deviation + 0.05)).contiguous(memory_format=torch.channels_last)
+        x, maps = self.stem(x), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        points, spread = self.points(maps)
+        return x, points, spread

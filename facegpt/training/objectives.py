@@ -1,0 +1,90 @@
+"""What each stage of training descends: a batch in, loss terms out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.trunk import FaceTrunk
+from facegpt.morphable import FaceModel, Theta
+from facegpt.training.anchors import anchor_points, points_loss
+from facegpt.training.config import TrainConfig
+from facegpt.training.losses import theta_losses
+from facegpt.training.points import LossPoints
+from facegpt.training.pool import Batch
+
+Terms = dict[str, Tensor]
+Text = tuple[Tensor, Tensor, Tensor | None]
+
+
+def trunk_of(model: FaceGptForConditionalGeneration) -> FaceTrunk:
+    """The trunk of the model's vision tower; raises TypeError for a model with another tower."""
+    trunk = getattr(model.backbone.model.vision_tower, "trunk", None)
+    if not isinstance(trunk, FaceTrunk):
+        raise TypeError("only a FaceGPT with the small convolutional tower can be trained from scratch")
+    return trunk
+
+
+class Objectives:
+    """Loss terms (scalars) by stage; those named in `LossWeights`, and `text`, add up to the loss."""
+
+    def __init__(self, config: TrainConfig, face_model: FaceModel) -> None:
+        self.config, self.face_model = config, face_model
+        self.device = torch.device(config.device)
+        self.skin = LossPoints(face_model).to(self.device)
+
+    def points(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
+        """The loss of the points, and their mean error in px."""
+        trunk = trunk_of(model)
+        with self._autocast():
+            _, points, spread = trunk.locate(images)
+        return self._points(trunk, batch, points, spread)
+
+    def trunk(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
+        """The loss of the points, and of the trunk's own guess of the face."""
+        trunk = trunk_of(model)
+        with self._autocast():
+            seen = trunk(images)
+        found = self._points(trunk, batch, seen.points, seen.spread)
+        return {**found, **self._face(batch, *model.face_head.scaled(seen.guess))}
+
+    def language(
+        self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor, text: Text
+    ) -> Terms:
+        """The loss of the face that <FACE> becomes, and of the text, if there is any."""
+        ids, attention, labels = text
+        with self._autocast():
+            output = model(
+                input_ids=ids.to(self.device),
+                attention_mask=attention.to(self.device),
+                pixel_values=images,
+                labels=None if labels is None else labels.to(self.device),
+            )
+        if output.theta is None or output.log_error is None:
+            raise RuntimeError("a training batch without a <FACE> token")
+        terms = self._face(batch, output.theta, output.log_error)
+        return terms if output.loss is None else {**terms, "text": output.loss}
+
+    def loss(self, terms: Terms) -> Tensor:
+        """The weighted sum of the terms that have a weight."""
+        weights = {**vars(self.config.weights), "text": self.config.text_weight}
+        return torch.stack([weights[name] * term for name, term in terms.items() if name in weights]).sum()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
+
+    def _points(self, trunk: FaceTrunk, batch: Batch, points: Tensor, spread: Tensor) -> Terms:
+        true = anchor_points(trunk.fit, batch.theta.to(self.device), batch.perspective.to(self.device))
+        inside = (true.abs() < 0.5).all(-1)
+        pixels = (points - true).norm(dim=-1)[inside].mean() * self.config.size
+        return {"points": points_loss(points, spread, true), "points_px": pixels.detach()}
+
+    def _face(self, batch: Batch, theta: Tensor, log_error: Tensor) -> Terms:
+        f = self.face_model
+        predicted = Theta.split(theta, f.n_shape, f.n_expression, f.n_albedo)
+        places = batch.landmarks2d.to(self.device)
+        terms, nme = theta_losses(predicted, batch.theta.to(self.device), places, self.skin, self.config.size)
+        own = nme.detach().clamp(0.3, 60).log()
+        error = nn.functional.l1_loss(log_error, own)
+        return {**terms, "log_error": error, "nme": nme.detach().mean()}
