@@ -67,13 +67,13 @@ def collect(folder: Path) -> list[Sample]:
         for sample in SAMPLES:
             source = _locate(sample)
             if source is not None:
-                (folder / sample.name).write_bytes(source.read_bytes())
+                _write(folder / sample.name, source.read_bytes())
                 found.append(sample)
         if not found:
             raise UsageError(
                 "no sample photo found: neither scikit-image nor insightface carries them any more"
             )
-        (folder / LIST).write_text(_origins(found), encoding="utf-8")
+        _write(folder / LIST, _origins(found).encode())
     except OSError as error:
         raise UsageError(f"cannot write the samples to {folder}: {error.strerror}") from error
     return found
@@ -86,6 +86,12 @@ def _locate(sample: Sample) -> Path | None:
         for path in sorted(Path(root).glob(sample.path)):
             return path
     return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Leaves a file alone that is as it should be: a photo that is written again counts as changed."""
+    if not path.is_file() or path.read_bytes() != content:
+        path.write_bytes(content)
 
 
 def _origins(samples: list[Sample]) -> str:

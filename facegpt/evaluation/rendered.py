@@ -24,11 +24,13 @@ def evaluate_rendered(
     """Errors over rendered faces.
 
     nme_percent: of the outer eye distance, faces turned up to 60 degrees; rotation_deg: median angle; shape_mse: mean
-    over coefficients in units of variance (1 is the mean face); surface_mse: neutral skin points' squared error over
-    their variance (1 is the mean face); expression_mse and expression_mse_of_variance; albedo_mse in units of
-    variance; psnr_db: rendering against picture inside the face; caption_agrees: share of faces whose caption agrees
-    strictly with the true parameters; caption_statements_right: share of its statements; caption_agrees_with_own:
-    strictly with the parameters that the model itself gave; quality_rank_correlation of predicted with true log error.
+    over coefficients in units of variance (1 is the mean face); surface_mse: squared error of neutral skin points over
+    their variance, both after the best translation (1 is the mean face); expression_mse and
+    expression_mse_of_variance; albedo_mse in units of variance; psnr_db: rendering against picture inside the face;
+    caption_agrees: share of faces whose caption agrees strictly with the true parameters; caption_statements: how many
+    statements a caption makes, and caption_statements_right, the share of them that is true; caption_agrees_with_own:
+    strictly with the parameters that the model itself gave;
+    quality_rank_correlation of predicted with true log error.
     """
     parts: list[GeneratedFaces] = []
     fits: list[Tensor] = []
@@ -57,8 +59,8 @@ def evaluate_rendered(
     expression = (own.expression - true.expression).square().mean()
     skin = LossPoints(face_model)
     neutral = torch.zeros_like(true.expression)
-    shift = (skin.points(own.shape, neutral) - skin.points(true.shape, neutral))[:, -skin.skin :]
-    spread = (skin.points(true.shape, neutral) - skin.mean)[:, -skin.skin :]
+    shift = _centred(skin.points(own.shape, neutral) - skin.points(true.shape, neutral), skin.skin)
+    spread = _centred(skin.points(true.shape, neutral) - skin.mean, skin.skin)
     fit = torch.cat(fits)
     return {
         "faces": float(len(texts)),
@@ -71,6 +73,7 @@ def evaluate_rendered(
         "albedo_mse": float(coefficient_error(own.albedo, true.albedo).mean()),
         "psnr_db": float(fit[torch.isfinite(fit)].mean()),
         "caption_agrees": agrees / len(texts),
+        "caption_statements": stated / len(texts),
         "caption_statements_right": right / max(stated, 1),
         "caption_agrees_with_own": own_agrees / len(texts),
         "quality_rank_correlation": rank_correlation(-log_error[frontal].numpy(), nme[frontal].numpy()),
@@ -81,6 +84,12 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rho of two samples (N,), ties in order of appearance."""
     ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float) for values in (a, b)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _centred(points: Tensor, skin: int) -> Tensor:
+    """The last `skin` of points (B,P,3), each face's about their mean."""
+    points = points[:, -skin:]
+    return points - points.mean(1, keepdim=True)
 
 
 def _split(theta: Tensor, model: FaceModel) -> Theta:

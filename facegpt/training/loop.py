@@ -171,9 +171,10 @@ class Trainer:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Moves the average along."""
+        """Moves the average along; it forgets the start of a stage quickly."""
         state = self.state
-        decay = min(self.config.ema, (1 + state.step) / (10 + state.step))
+        done = state.step - stage_at(self.config, state.step).first
+        decay = min(self.config.ema, (1 + done) / (10 + done))
         for key, value in state.model.state_dict().items():
             kept = state.average[key]
             if value.is_floating_point():
@@ -190,9 +191,9 @@ class Trainer:
         faces = self.store.load(self.face_model, HELD_OUT, self.failed)
         stage = stage_at(self.config, self.state.step - 1).name
         sums: dict[str, float] = {}
-        parts = range(0, min(count, len(faces.images)), 128)
-        for start in parts:
-            batch = take(faces, torch.arange(start, start + 128).numpy())
+        parts = torch.arange(min(count, len(faces.images))).split(128)
+        for part in parts:
+            batch = take(faces, part.numpy())
             terms = self._terms(stage, model, batch, batch.images.to(self.config.device), 0)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / len(parts)

@@ -45,6 +45,11 @@ def conv_model(face_sees_image: bool = True) -> FaceGptForConditionalGeneration:
         num_tokens=3,
         hidden_size=32,
         num_points=8,
+        unwrapped_side=16,
+        unwrapped_widths=[4, 8],
+        unwrapped_blocks=[1],
+        unwrapped_reduced_width=4,
+        summary_width=24,
     )
     backbone = LlavaConfig(
         vision_config=vision,
@@ -59,9 +64,10 @@ def conv_model(face_sees_image: bool = True) -> FaceGptForConditionalGeneration:
         backbone_config=backbone, face_token_id=FACE, face_sees_image=face_sees_image, crop_size=32
     )
     model = FaceGptForConditionalGeneration(config).eval()
-    fit = model.backbone.model.vision_tower.fit
-    fit.mean.normal_(0, 0.06)
-    fit.basis.normal_(0, 0.003)
+    trunk = model.backbone.model.vision_tower.trunk
+    trunk.fit.mean.normal_(0, 0.06)
+    trunk.fit.basis.normal_(0, 0.003)
+    trunk.unwrap.weights.normal_(0, 0.1)
     return model
 
 
@@ -112,7 +118,7 @@ def test_text_loss_scores_only_what_is_labelled() -> None:
 def test_gradient_of_theta_reaches_the_tower() -> None:
     model, prompt = conv_model().train(), torch.tensor(processor().prompt()).repeat(2, 1)
     model(input_ids=prompt, pixel_values=pixels()).theta.square().sum().backward()
-    stem = model.backbone.model.vision_tower.stem[0].weight
+    stem = model.backbone.model.vision_tower.trunk.stem[0].weight
     assert stem.grad is not None and stem.grad.abs().sum() > 0
 
 

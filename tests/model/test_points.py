@@ -9,6 +9,8 @@ import torch
 
 from facegpt.model.fit import PointFit, scaled_rotation
 from facegpt.model.points import PointMaps, colours_at
+from facegpt.model.trunk import FaceTrunk
+from facegpt.model.vision import ConvVisionConfig
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import euler_to_matrix, matrix_to_axis_angle
 from facegpt.training.anchors import anchor_points, set_anchors
@@ -21,9 +23,9 @@ def face_model() -> FaceModel:
 
 @pytest.fixture(scope="module")
 def fit(face_model: FaceModel) -> PointFit:
-    module = PointFit(192, face_model.n_shape, face_model.n_expression)
-    set_anchors(module, face_model)
-    return module.eval()
+    trunk = FaceTrunk(ConvVisionConfig())
+    set_anchors(trunk, face_model)
+    return trunk.eval().fit
 
 
 def theta_of(model: FaceModel, shape: torch.Tensor, yaw: list[float]) -> Theta:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from facegpt.model.fit import PointFit
+from facegpt.model.trunk import FaceTrunk
+from facegpt.model.vision import ConvVisionConfig
 from facegpt.morphable import bundled
-from facegpt.training.anchors import anchor_points, choose_anchors, points_loss, set_anchors
+from facegpt.training.anchors import anchor_points, choose_anchors, laid_flat, points_loss, set_anchors
 from facegpt.training.synthetic.faces import render_faces
 
 
 def test_anchors_start_with_the_landmarks_and_are_where_the_renderer_put_them() -> None:
     model = bundled()
-    fit = PointFit(192, model.n_shape, model.n_expression)
-    set_anchors(fit, model)
+    trunk = FaceTrunk(ConvVisionConfig())
+    set_anchors(trunk, model)
     faces = render_faces(model, seed=5, count=8)
-    points = anchor_points(fit, faces.theta, torch.from_numpy(faces.perspective))
+    points = anchor_points(trunk.fit, faces.theta, torch.from_numpy(faces.perspective))
     pixels = points * torch.tensor([112.0, -112.0]) + 55.5
     assert torch.allclose(pixels[:, :51], torch.from_numpy(faces.landmarks2d[:, 17:]), atol=0.02)
 
@@ -36,3 +37,22 @@ def test_the_loss_of_points_is_least_at_the_truth_and_punishes_false_confidence(
     assert points_loss(true + 0.1, torch.full((4, 10), 0.1), true) < wrong
     outside = true + 2
     assert torch.isfinite(points_loss(true, spread, torch.cat([true[:3], outside[3:]])))
+
+
+def test_a_face_laid_flat_is_the_same_whatever_its_pose() -> None:
+    """Eyes and mouth of rendered faces, laid flat along their true points, come to lie where the mean face's do."""
+    model = bundled()
+    trunk = FaceTrunk(ConvVisionConfig())
+    set_anchors(trunk, model)
+    faces = render_faces(model, seed=5, count=8)
+    points = anchor_points(trunk.fit, faces.theta, torch.from_numpy(faces.perspective))
+    # A picture whose colours say where in it they are.
+    line = (torch.arange(112) + 0.5) / 112 - 0.5
+    v, u = torch.meshgrid(-line, line, indexing="ij")
+    flat = trunk.unwrap(torch.stack([u, v]).expand(8, -1, -1, -1), points, torch.zeros(8, 192, 1))
+    cells = laid_flat(trunk.fit.mean)
+    low, high = cells.amin(0), cells.amax(0)
+    x, y = ((cells - low) / (high - low) * 79).round().long().unbind(1)
+    inside = (points.abs() < 0.49).all(-1)
+    away = (flat[:, :2, 79 - y, x].mT - points).norm(dim=-1) * 112
+    assert float(away[inside].mean()) < 1.5 and float(away[:, :51][inside[:, :51]].mean()) < 1.5

@@ -72,7 +72,17 @@ def test_a_directional_light_is_the_clamped_cosine(direction: tuple[float, float
 
 
 def test_pool_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
-    config = TrainConfig(output="", shard_faces=8, batch=4, pool=2, reuse=1.0, steps=6, size=32)
+    config = TrainConfig(
+        output="",
+        shard_faces=8,
+        batch=4,
+        pool=2,
+        reuse=1.0,
+        points_steps=6,
+        trunk_steps=0,
+        language_steps=0,
+        size=32,
+    )
     store = ShardStore(tmp_path, config.shard_faces, config.size)
     for shard in shards_needed(config):
         store.make(bundled(), shard)
@@ -96,10 +106,10 @@ def test_a_dead_render_process_is_an_error_not_a_wait(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"output": "x", "stepz": 3}, "nearest one is 'steps'"),
-        ({"output": "x", "steps": "many"}, "'steps' is 'many'"),
+        ({"output": "x", "trunk_stepz": 3}, "nearest one is 'trunk_steps'"),
+        ({"output": "x", "batch": "many"}, "'batch' is 'many'"),
         ({"output": "x", "weights": {"shap": 1}}, "nearest one is 'weights.shape'"),
-        ({"steps": 3}, "no 'output'"),
+        ({"batch": 3}, "no 'output'"),
     ],
 )
 def test_training_config_errors_name_the_way_out(values: dict[str, object], message: str) -> None:

@@ -37,9 +37,5 @@ def agreement(text: str, attributes: Attributes) -> Agreement:
     stated = parse(text)
     right = tuple(name for name, value in stated.items() if value in attributes.acceptable(name))
     wrong = tuple(name for name in stated if name not in right)
-    missing = tuple(
-        name
-        for name, values in REQUIRED.items()
-        if name not in stated and attributes.certain(name) and attributes.value(name) in values
-    )
+    missing = tuple(name for name in REQUIRED if name not in stated and attributes.required(name))
     return Agreement(right, wrong, missing)

@@ -79,6 +79,10 @@ class Attributes:
     def certain(self, name: str) -> bool:
         return len(self.acceptable(name)) == 1
 
+    def required(self, name: str) -> bool:
+        """Whether a caption has to say it: it is one of `REQUIRED`, and beyond doubt."""
+        return self.certain(name) and self.value(name) in REQUIRED.get(name, ())
+
 
 def describe(expression: Mapping[str, float], rotation: Array, lighting: Array) -> Attributes:
     """Measures the attributes of one face.

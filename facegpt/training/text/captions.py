@@ -24,7 +24,7 @@ PHRASES: Phrases = {
     ("mouth", "wide open"): ("the mouth is wide open",),
     ("smile", "slight"): ("with a slight smile",),
     ("smile", "broad"): ("with a broad smile",),
-    ("corners", "down"): ("with its corners down",),
+    ("corners", "down"): ("with the corners of the mouth down",),
     ("lips", "pursed"): ("with pursed lips",),
     ("cheeks", "puffed"): ("with puffed cheeks",),
     ("lids", "open"): ("the eyes are open",),
@@ -50,38 +50,46 @@ _MEANING = {phrase: key for key, phrases in PHRASES.items() for phrase in phrase
 _LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
 
 
-def caption(attributes: Attributes, rng: np.random.Generator) -> str:
-    """One to five short sentences, 10-35 words; the same generator state gives the same caption.
+MENTION = 0.6
+"""How often a caption says what it might leave out.
 
-    Near a boundary one of the acceptable values is said at random, so that the text does not pretend to be sure.
+A model that learns such captions and says what is likeliest is silent where it is not sure: a value is said if its
+probability times this exceeds the probability of silence.
+"""
+
+
+def caption(attributes: Attributes, rng: np.random.Generator, mention: float = MENTION) -> str:
+    """One to six short sentences; the same generator state gives the same caption.
+
+    Where the head faces is always said, and so is what is beyond doubt and may not be left out (`REQUIRED`); of all
+    else a share `mention`. The first word settles the wording of the rest, so that different words for one thing do not
+    compete with each other, or with silence.
     """
+    style = int(rng.integers(2))
 
-    def said(name: str) -> str:
-        options = attributes.acceptable(name)
-        return options[int(rng.integers(len(options)))]
+    def phrase(name: str) -> str:
+        said = name == "turn" or attributes.required(name) or rng.random() < mention
+        options = PHRASES.get((name, attributes.value(name)), ()) if said else ()
+        return options[style % len(options)] if options else ""
 
-    def phrase(name: str, value: str) -> str:
-        options = PHRASES.get((name, value), ())
-        return options[int(rng.integers(len(options)))] if options else ""
+    def listed(*names: str) -> str:
+        return ", ".join(p for name in names if (p := phrase(name)))
 
-    def listed(first: str, *names: str) -> str:
-        return ", ".join([first, *(p for name in names if (p := phrase(name, said(name))))])
-
-    head = ("a face", "a head")[int(rng.integers(2))]
-    sentences = [f"{head} {listed(phrase('turn', said('turn')), 'nod', 'tilt')}"]
-    sentences.append(listed(phrase("mouth", said("mouth")), "smile", "corners", "lips", "cheeks"))
-    wink = phrase("wink", said("wink"))
-    wide = phrase("wide", said("wide"))
-    lids = said("lids")
-    eyes = wink or (wide if wide and lids == "open" else phrase("lids", lids))
-    sentences.append(listed(eyes, "gaze", "gaze_height") if lids != "closed" else eyes)
-    sentences += [p for name in ("brows", "nose") if (p := phrase(name, said(name)))]
-    light, height = said("light"), phrase("light_height", said("light_height"))
-    if light == "even" and height:
-        sentences.append(height)
-    else:
-        sentences.append(listed(phrase("light", light)) + (f", {height}" if height else ""))
-    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
+    closed = attributes.value("lids") == "closed"
+    eyes = phrase("wink") or (phrase("wide") if attributes.value("lids") == "open" else "") or phrase("lids")
+    gaze = "" if closed else listed("gaze", "gaze_height")
+    uneven = attributes.value("light") != "even" or not PHRASES.get(
+        ("light_height", attributes.value("light_height"))
+    )
+    sentences = [
+        f"{('a face', 'a head')[style]} {listed('turn', 'nod', 'tilt')}",
+        listed("mouth", "smile", "corners", "lips", "cheeks"),
+        ", ".join(part for part in (eyes, gaze) if part),
+        phrase("brows"),
+        phrase("nose"),
+        listed(*(("light", "light_height") if uneven else ("light_height",))),
+    ]
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences if sentence)
 
 
 def parse(text: str) -> dict[str, str]:

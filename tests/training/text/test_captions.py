@@ -12,7 +12,7 @@ from facegpt.training.synthetic.sampling import rotation_matrix, sample_lighting
 from facegpt.training.synthetic.sampling import sample_expression as draw
 from facegpt.training.text.agreement import agreement
 from facegpt.training.text.attributes import SCALES, Attributes, Scale, describe
-from facegpt.training.text.captions import PHRASES, caption, parse
+from facegpt.training.text.captions import MENTION, PHRASES, caption, parse
 from facegpt.training.text.dialogues import CHAT, answer
 
 NAMES = bundled().expression_names
@@ -49,6 +49,23 @@ def test_captions_are_deterministic_and_varied() -> None:
     assert len({caption(attributes, np.random.default_rng(seed)) for seed in range(30)}) > 2
 
 
+def test_only_what_may_be_left_out_is_left_out() -> None:
+    attributes = face(yaw=40, jawOpen=0.9, mouthSmileLeft=0.9, mouthSmileRight=0.9, browInnerUp=0.9)
+    rng = np.random.default_rng(2)
+    said = [parse(caption(attributes, rng)) for _ in range(200)]
+    assert all(one["turn"] == "right" and {"mouth", "smile"} <= one.keys() for one in said)
+    share = np.mean(["brows" in one for one in said])
+    assert abs(share - MENTION) < 0.12
+    assert set(parse(caption(attributes, rng, mention=0))) == {"turn", "mouth", "smile"}
+
+
+def test_the_first_words_settle_the_wording() -> None:
+    attributes = face(yaw=40, jawOpen=0.25)
+    rng = np.random.default_rng(3)
+    whole = {caption(attributes, rng, mention=1) for _ in range(30)}
+    assert {text[:6] for text in whole} == {"A face", "A head"} and len(whole) == 2
+
+
 @pytest.mark.parametrize(
     ("attributes", "name", "value"),
     [
@@ -76,7 +93,7 @@ def test_captions_are_deterministic_and_varied() -> None:
 def test_attributes_mean_what_a_person_sees(attributes: Attributes, name: str, value: str) -> None:
     assert attributes.acceptable(name) == (value,)
     if (name, value) in PHRASES:
-        assert parse(caption(attributes, np.random.default_rng(0)))[name] == value
+        assert parse(caption(attributes, np.random.default_rng(0), mention=1))[name] == value
 
 
 @pytest.mark.parametrize(

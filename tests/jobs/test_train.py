@@ -1,0 +1,83 @@
+"""`facegpt train` from rendering to a checkpoint that loads, and on from where it was stopped."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from facegpt.model.checkpoint import load
+from jobs.cli import main
+
+TINY = {
+    "points_steps": 1,
+    "trunk_steps": 1,
+    "language_steps": 2,
+    "shard_faces": 8,
+    "batch": 4,
+    "reuse": 2.0,
+    "pool": 1,
+    "warmup": 1,
+    "text_every": 1,
+    "evaluate_every": 2,
+    "save_every": 3,
+    "threads": 1,
+}
+
+
+def write(path: Path, **changes: object) -> str:
+    own = {"output": str(path.parent / "run"), "synthetic_folder": str(path.parent / "faces")}
+    path.write_text(yaml.safe_dump({**own, **TINY, **changes}), encoding="utf-8")
+    return str(path)
+
+
+def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO, "facegpt.train")
+    assert main(["train", write(tmp_path / "config.yaml")]) == 0
+    assert "run/model: 4 steps" in capsys.readouterr().out
+    for stage in ("trunk", "language"):
+        assert any(message.endswith(f": {stage}") for message in caplog.messages)
+    model = load(str(tmp_path / "run" / "model")).model
+    first = {name: value.clone() for name, value in model.state_dict().items()}
+    saved = torch.load(tmp_path / "run" / "training.pt", weights_only=True)
+    assert saved["step"] == 4
+
+    caplog.clear()
+    assert main(["train", write(tmp_path / "config.yaml", language_steps=3)]) == 0
+    assert "going on at step 4" in caplog.messages
+    after = load(str(tmp_path / "run" / "model")).model.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, first[name])}
+    assert any("language_model" in name for name in moved)
+    assert not any(".trunk." in name for name in moved), "the last stage holds the trunk fixed"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("output: [", "is not YAML"),
+        ("- output", "must be a mapping"),
+        ("output: x\ntrunk_stepz: 3", "nearest one is 'trunk_steps'"),
+    ],
+)
+def test_a_bad_config_is_one_clear_line(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["train", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.strip().splitlines()) == 1
+
+
+def test_weights_of_another_architecture_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"average": {"one": torch.zeros(1)}}, tmp_path / "other.pt")
+    config = write(tmp_path / "config.yaml", initial=str(tmp_path / "other.pt"))
+    assert main(["train", config]) == 2
+    assert "cannot start from" in capsys.readouterr().err

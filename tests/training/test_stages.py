@@ -1,0 +1,39 @@
+"""A run's stages and learning rates."""
+
+from __future__ import annotations
+
+from facegpt.training.config import TrainConfig
+from facegpt.training.stages import learning_rate, stage_at, stages_of
+
+CONFIG = TrainConfig(output="", points_steps=10, trunk_steps=20, language_steps=5, warmup=2)
+
+
+def test_stages_follow_each_other_without_gap() -> None:
+    stages = stages_of(CONFIG)
+    assert [(stage.name, stage.first, stage.last) for stage in stages] == [
+        ("points", 0, 10),
+        ("trunk", 10, 30),
+        ("language", 30, 35),
+    ]
+    assert CONFIG.steps == 35
+    assert [stage_at(CONFIG, step).name for step in (9, 10, 29, 30, 35)] == [
+        "points",
+        "trunk",
+        "trunk",
+        "language",
+        "language",
+    ]
+
+
+def test_an_empty_stage_is_left_out() -> None:
+    config = TrainConfig(output="", points_steps=0, trunk_steps=3, language_steps=0)
+    assert [stage.name for stage in stages_of(config)] == ["trunk"]
+
+
+def test_every_stage_warms_up_to_its_peak_and_cools_down() -> None:
+    rates = [learning_rate(CONFIG, step) for step in range(35)]
+    for stage in stages_of(CONFIG):
+        own = rates[stage.first : stage.last]
+        assert own[0] == stage.peak / 2 and max(own) == stage.peak == own[2]
+        assert own[2:] == sorted(own[2:], reverse=True)
+    assert rates[-1] < 0.3 * CONFIG.learning_rate
