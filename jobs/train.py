@@ -17,11 +17,14 @@ from typing import Any
 import torch
 import yaml
 
+from facegpt.model.checkpoint import CheckpointError, load
+from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor
-from facegpt.morphable import bundled
+from facegpt.morphable import FaceModel, bundled
 from facegpt.training.config import TrainConfig, train_config
 from facegpt.training.initial import VOCABULARY, small_model
 from facegpt.training.loop import Trainer
+from facegpt.training.objectives import trunk_of
 from facegpt.training.pool import shards_needed
 from facegpt.training.synthetic.shards import HELD_OUT, render_shards
 from facegpt.training.writer import DialogueWriter, small_processor
@@ -52,12 +55,9 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(config.threads)
     face_model = bundled()
     with render_ahead(config, max(1, args.render_workers)) as failed:
-        model = small_model(face_model, config.seed)
         model_folder = output / "model"
-        processor = _processor(model_folder, model.config.backbone_config.image_seq_length)
+        model, processor = _start(config, face_model, model_folder)
         writer = DialogueWriter(processor, face_model, config.seed, config.text_every)
-        if config.initial is not None:
-            load_weights(model, config.initial)
         trainer = Trainer(config, model, face_model, writer, log.info, failed=failed)
         log.info("config %s", json.dumps(asdict(config)))
         if trainer.resume():
@@ -86,23 +86,28 @@ def read_config(path: str) -> TrainConfig:
         raise UsageError(f"{path}: {error}") from None
 
 
-def load_weights(model: torch.nn.Module, path: str) -> None:
-    """Starts from the averaged weights of another run's `training.pt`; raises UsageError if they do not fit."""
+def _start(
+    config: TrainConfig, face_model: FaceModel, folder: Path
+) -> tuple[FaceGptForConditionalGeneration, FaceGptProcessor]:
+    """An untrained model, or the checkpoint that the config starts from, and its processor."""
+    if config.initial is not None:
+        try:
+            start = load(config.initial)
+            trunk_of(start.model)
+        except (CheckpointError, TypeError) as error:
+            raise UsageError(f"cannot start from {config.initial}: {error}") from None
+        if start.model.config.face_model_sha256 != face_model.sha256:
+            raise UsageError(f"cannot start from {config.initial}: it was trained on another face model")
+        return start.model, start.processor
+    model = small_model(face_model, config.seed)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(saved["average"])
-    except (OSError, KeyError, RuntimeError) as error:
-        raise UsageError(f"cannot start from {path}: {' '.join(str(error).split())[:200]}") from None
-
-
-def _processor(folder: Path, image_tokens: int) -> FaceGptProcessor:
-    try:
-        return FaceGptProcessor.from_pretrained(folder)
+        return model, FaceGptProcessor.from_pretrained(folder)
     except FileNotFoundError:
-        processor = small_processor(bundled(), image_tokens, VOCABULARY)
+        image_tokens = model.config.backbone_config.image_seq_length
+        processor = small_processor(face_model, image_tokens, VOCABULARY)
         folder.mkdir(parents=True, exist_ok=True)
         processor.save_pretrained(folder)
-        return processor
+        return model, processor
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegpt.evaluation.geometry import coefficient_error, landmark_nme, psnr, rotation_error
+from facegpt.evaluation.geometry import coefficient_error, landmark_nme, psnr, rotation_error, surface_error
 from facegpt.model.annotator import attributes_of
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import GeneratedFaces, generate_faces
@@ -25,7 +25,7 @@ def evaluate_rendered(
 
     nme_percent: of the outer eye distance, faces turned up to 60 degrees; rotation_deg: median angle; shape_mse: mean
     over coefficients in units of variance (1 is the mean face); surface_mse: squared error of neutral skin points over
-    their variance, both after the best translation (1 is the mean face); expression_mse and
+    that of the mean face, both after the best similarity transform; expression_mse and
     expression_mse_of_variance; albedo_mse in units of variance; psnr_db: rendering against picture inside the face;
     caption_agrees: share of faces whose caption agrees strictly with the true parameters; caption_statements: how many
     statements a caption makes, and caption_statements_right, the share of them that is true; caption_agrees_with_own:
@@ -59,15 +59,16 @@ def evaluate_rendered(
     expression = (own.expression - true.expression).square().mean()
     skin = LossPoints(face_model)
     neutral = torch.zeros_like(true.expression)
-    shift = _centred(skin.points(own.shape, neutral) - skin.points(true.shape, neutral), skin.skin)
-    spread = _centred(skin.points(true.shape, neutral) - skin.mean, skin.skin)
+    own_skin, true_skin = (skin.points(theta.shape, neutral)[:, -skin.skin :] for theta in (own, true))
+    left = surface_error(own_skin, true_skin).sum()
+    spread = surface_error(skin.mean[-skin.skin :].expand_as(true_skin), true_skin).sum()
     fit = torch.cat(fits)
     return {
         "faces": float(len(texts)),
         "nme_percent": float(nme[frontal].mean()),
         "rotation_deg": float(rotation_error(own_rotation, true_rotation).median()),
         "shape_mse": float(coefficient_error(own.shape, true.shape).mean()),
-        "surface_mse": float(shift.square().sum() / spread.square().sum()),
+        "surface_mse": float(left / spread),
         "expression_mse": float(expression),
         "expression_mse_of_variance": float(expression / true.expression.var(0).mean()),
         "albedo_mse": float(coefficient_error(own.albedo, true.albedo).mean()),
@@ -84,12 +85,6 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rho of two samples (N,), ties in order of appearance."""
     ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float) for values in (a, b)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _centred(points: Tensor, skin: int) -> Tensor:
-    """The last `skin` of points (B,P,3), each face's about their mean."""
-    points = points[:, -skin:]
-    return points - points.mean(1, keepdim=True)
 
 
 def _split(theta: Tensor, model: FaceModel) -> Theta:

@@ -15,6 +15,7 @@ from facegpt.evaluation.geometry import (
     landmark_nme,
     psnr,
     rotation_error,
+    surface_error,
     vertex_error,
 )
 from facegpt.rendering import axis_angle_to_matrix
@@ -118,6 +119,18 @@ def test_alignment_takes_a_motion_out_but_no_scale_and_no_reflection() -> None:
     assert vertex_error(moved, vertices, align=True).max() < 1e-9
     assert vertex_error(1.1 * moved, vertices, align=True).min() > 1
     assert vertex_error(moved * torch.tensor([-1.0, 1, 1]), vertices, align=True).min() > 1
+
+
+def test_surface_error_ignores_place_turn_and_size_and_nothing_else() -> None:
+    target = torch.randn(3, 90, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    turn = torch.linalg.matrix_exp(
+        torch.tensor([[0.0, -0.4, 0.1], [0.4, 0.0, 0.2], [-0.1, -0.2, 0.0]]).double()
+    )
+    moved = 1.7 * target @ turn.T + torch.tensor([0.1, -2.0, 0.3])
+    assert torch.allclose(surface_error(moved, target), torch.zeros(3).double(), atol=1e-12)
+    noise = 1e-3 * torch.randn(target.shape, generator=torch.Generator().manual_seed(1))
+    found = surface_error(target + noise, target)
+    assert torch.allclose(found, noise.double().square().sum(-1).mean(1), rtol=0.15)
 
 
 def test_psnr_counts_the_mask_alone() -> None:

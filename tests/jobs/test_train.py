@@ -74,10 +74,19 @@ def test_a_bad_config_is_one_clear_line(
     assert message in error and len(error.strip().splitlines()) == 1
 
 
-def test_weights_of_another_architecture_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.save({"average": {"one": torch.zeros(1)}}, tmp_path / "other.pt")
-    config = write(tmp_path / "config.yaml", initial=str(tmp_path / "other.pt"))
+def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write(
+        tmp_path / "config.yaml", initial="bundled", points_steps=0, trunk_steps=0, language_steps=1
+    )
+    assert main(["train", config]) == 0
+    bundled, trained = (
+        load(name).model.state_dict() for name in ("bundled", str(tmp_path / "run" / "model"))
+    )
+    same = [torch.allclose(trained[name], value, atol=0.05) for name, value in bundled.items()]
+    assert sum(same) > 0.95 * len(same)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write(tmp_path / "config.yaml", initial=str(tmp_path))
     assert main(["train", config]) == 2
     assert "cannot start from" in capsys.readouterr().err
