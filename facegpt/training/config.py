@@ -14,8 +14,8 @@ from facegpt.training.losses import LossWeights
 class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
-    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. A run has three
-    stages (see `stages.Stage`) of `points_steps`, `trunk_steps` and `language_steps`, any of which may be 0.
+    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. A run has
+    three stages (see `stages.Stage`) of `points_steps`, `trunk_steps` and `language_steps`, any of which may be 0.
     """
 
     output: str

@@ -30,10 +30,11 @@ class LossWeights:
 
 
 def theta_losses(
-    predicted: Theta, true: Theta, landmarks2d: Tensor, points: LossPoints, size: int
+    predicted: Theta, true: Theta, landmarks2d: Tensor | None, points: LossPoints, size: int
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Loss terms (scalars) of a batch, and each row's landmark error (B,) in per cent of the outer eye distance.
 
+    `landmarks2d` (B,68,2) px are where the picture shows the true landmarks; None for where `true` puts them.
     landmarks: mean distance in crop widths. shape, albedo: mean squared error in units of variance. surface: squared
     error of neutral skin points over their variance, both after the best translation. expression: cross entropy less
     its least value (behind a sigmoid, a squared error has next to no gradient where an action is mostly off).
@@ -45,9 +46,16 @@ def theta_losses(
     own_points = points.points(predicted.shape, predicted.expression)
     true_rotation, own_rotation = (axis_angle_to_matrix(t.rotation_vector) for t in (true, predicted))
     choice = points.jaw_choice(true_points, true_rotation)
-    own = to_camera(points.landmarks(own_points, choice), own_rotation, predicted.translation)
-    pixels, _ = Camera(size).project(own)
-    distance = (pixels - landmarks2d).square().sum(-1).add(1e-6).sqrt()
+
+    def pixels(of: Theta, surface: Tensor, rotation: Tensor) -> Tensor:
+        projected: Tensor = Camera(size).project(
+            to_camera(points.landmarks(surface, choice), rotation, of.translation)
+        )[0]
+        return projected
+
+    if landmarks2d is None:
+        landmarks2d = pixels(true, true_points, true_rotation)
+    distance = (pixels(predicted, own_points, own_rotation) - landmarks2d).square().sum(-1).add(1e-6).sqrt()
     eyes = (landmarks2d[:, 36] - landmarks2d[:, 45]).norm(dim=-1)
     # Turned heads bring the eye corners together: the floor keeps a profile's error finite.
     nme = 100 * distance.mean(1) / eyes.clamp(min=0.25 * size)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
-from facegpt.model.trunk import FaceTrunk
+from facegpt.model.trunk import FaceTrunk, Seen
 from facegpt.morphable import FaceModel, Theta
 from facegpt.training.anchors import anchor_points, points_loss
 from facegpt.training.config import TrainConfig
@@ -52,8 +52,15 @@ class Objectives:
     def language(
         self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor, text: Text
     ) -> Terms:
-        """The loss of the face that <FACE> becomes, and of the text, if there is any."""
+        """The loss of the face that <FACE> becomes, and of the text, if there is any.
+
+        <FACE> is to become what the trunk guesses: the truth would add nothing but the noise of what the picture does
+        not show. Terms named `true_` measure it against the truth.
+        """
         ids, attention, labels = text
+        # LLaVA's forward pass has no place for what the tower knows beside its tokens.
+        kept: list[Seen] = []
+        listening = trunk_of(model).register_forward_hook(lambda *call: kept.append(call[2]))
         with self._autocast():
             output = model(
                 input_ids=ids.to(self.device),
@@ -61,10 +68,18 @@ class Objectives:
                 pixel_values=images,
                 labels=None if labels is None else labels.to(self.device),
             )
+        listening.remove()
         if output.theta is None or output.log_error is None:
             raise RuntimeError("a training batch without a <FACE> token")
-        terms = self._face(batch, output.theta, output.log_error)
-        return terms if output.loss is None else {**terms, "text": output.loss}
+        guess = model.face_head.scaled(kept[0].guess.detach())[0]
+        terms, _ = theta_losses(
+            self._split(output.theta), self._split(guess), None, self.skin, self.config.size
+        )
+        true = self._face(batch, output.theta, output.log_error)
+        terms["log_error"] = true.pop("log_error")
+        if output.loss is not None:
+            terms["text"] = output.loss
+        return {**terms, **{f"true_{name}": term.detach() for name, term in true.items()}}
 
     def loss(self, terms: Terms) -> Tensor:
         """The weighted sum of the terms that have a weight."""
@@ -81,10 +96,14 @@ class Objectives:
         return {"points": points_loss(points, spread, true), "points_px": pixels.detach()}
 
     def _face(self, batch: Batch, theta: Tensor, log_error: Tensor) -> Terms:
-        f = self.face_model
-        predicted = Theta.split(theta, f.n_shape, f.n_expression, f.n_albedo)
         places = batch.landmarks2d.to(self.device)
-        terms, nme = theta_losses(predicted, batch.theta.to(self.device), places, self.skin, self.config.size)
+        terms, nme = theta_losses(
+            self._split(theta), batch.theta.to(self.device), places, self.skin, self.config.size
+        )
         own = nme.detach().clamp(0.3, 60).log()
         error = nn.functional.l1_loss(log_error, own)
         return {**terms, "log_error": error, "nme": nme.detach().mean()}
+
+    def _split(self, theta: Tensor) -> Theta:
+        f = self.face_model
+        return Theta.split(theta, f.n_shape, f.n_expression, f.n_albedo)

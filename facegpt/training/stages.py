@@ -17,7 +17,8 @@ class Stage:
 
     points: the places of points in the picture, on which all that follows rests. trunk: all that the tower knows, as
     its own guess of the face, without the language model. language: <FACE>, captions and dialogues; the trunk is held
-    fixed. Each is learned several times faster alone than together with the others.
+    fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than together with
+    the others.
     """
 
     name: Name
