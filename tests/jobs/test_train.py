@@ -22,7 +22,7 @@ TINY = {
     "pool": 1,
     "warmup": 1,
     "text_every": 1,
-    "evaluate_every": 2,
+    "evaluate_every": 4,
     "save_every": 3,
     "threads": 1,
 }
