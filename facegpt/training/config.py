@@ -15,7 +15,8 @@ class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
     `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. A run has
-    three stages (see `stages.Stage`) of `points_steps`, `trunk_steps` and `language_steps`, any of which may be 0.
+    four stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps` and `language_steps`, any of which
+    may be 0.
     """
 
     output: str
@@ -26,6 +27,7 @@ class TrainConfig:
     seed: int = 0
     points_steps: int = 4000
     trunk_steps: int = 6000
+    polish_steps: int = 3000
     language_steps: int = 4000
     batch: int = 32
     reuse: float = 4.0
@@ -33,6 +35,7 @@ class TrainConfig:
     first_shard: int = 0
     points_learning_rate: float = 4e-3
     learning_rate: float = 1.5e-3
+    polish_learning_rate: float = 5e-4
     final_learning_rate: float = 1e-5
     warmup: int = 200
     weight_decay: float = 0.02
@@ -50,7 +53,7 @@ class TrainConfig:
     @property
     def steps(self) -> int:
         """Length of the whole run."""
-        return self.points_steps + self.trunk_steps + self.language_steps
+        return self.points_steps + self.trunk_steps + self.polish_steps + self.language_steps
 
 
 def train_config(values: Mapping[str, Any]) -> TrainConfig:

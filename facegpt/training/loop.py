@@ -18,7 +18,7 @@ from facegpt.training.augment import augment
 from facegpt.training.config import TrainConfig
 from facegpt.training.objectives import Objectives, Terms, Text, trunk_of
 from facegpt.training.pool import Batch, ShardPool, take
-from facegpt.training.stages import Name, learning_rate, stage_at
+from facegpt.training.stages import Name, Stage, learning_rate, stage_at
 from facegpt.training.synthetic.shards import HELD_OUT, ShardStore
 
 # Token ids (input_ids, attention_mask, labels) of a batch, for the step: whether it carries text is the
@@ -139,15 +139,13 @@ class Trainer:
     def step(self, batch: Batch) -> dict[str, float]:
         """One optimizer step; returns its loss terms and the norm of the gradient."""
         state, config = self.state, self.config
-        stage = stage_at(config, state.step).name
-        trunk, fixed = trunk_of(state.model), stage == "language"
-        state.model.train()
-        trunk.train(not fixed).requires_grad_(not fixed)
+        stage = stage_at(config, state.step)
+        self._prepare(stage)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
         images = augment(batch.images, generator).to(config.device)
-        terms = self._terms(stage, state.model, batch, images, state.step)
+        terms = self._terms(stage.name, state.model, batch, images, state.step)
         loss = self.objectives.loss(terms)
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {float(loss)} at step {state.step}: lower learning_rate or clip")
@@ -158,13 +156,22 @@ class Trainer:
         self._follow()
         return {name: float(term.detach()) for name, term in terms.items()}
 
+    def _prepare(self, stage: Stage) -> None:
+        """What learns in a stage, and which batch norms still measure: none for long, their statistics are noise."""
+        model, name = self.state.model, stage.name
+        module: nn.Module = model
+        module.train()
+        trunk_of(model).train(name in ("points", "trunk")).requires_grad_(name != "language")
+        settling = self.state.step - stage.first < self.config.warmup
+        model.backbone.model.vision_tower.whiten.train(settling)
+
     def _terms(
         self, stage: Name, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor, step: int
     ) -> Terms:
         match stage:
             case "points":
                 return self.objectives.points(model, batch, images)
-            case "trunk":
+            case "trunk" | "polish":
                 return self.objectives.trunk(model, batch, images)
             case "language":
                 return self.objectives.language(model, batch, images, self.writer(batch, step))

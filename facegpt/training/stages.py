@@ -1,4 +1,4 @@
-"""The three stages of a run, in order: points, then the whole trunk of the vision tower, then the language."""
+"""The stages of a run, in order: points, then the whole trunk of the vision tower, its polish, then the language."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from facegpt.training.config import TrainConfig
 
-Name = Literal["points", "trunk", "language"]
+Name = Literal["points", "trunk", "polish", "language"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Stage:
     """Steps `first` to `last` - 1 of a run, with the peak of their learning rate.
 
     points: the places of points in the picture, on which all that follows rests. trunk: all that the tower knows, as
-    its own guess of the face, without the language model. language: <FACE>, captions and dialogues; the trunk is held
+    its own guess of the face, without the language model. polish: the same with the statistics of its batch norms fixed,
+    since those of a small batch are a noise that hides what is faint. language: <FACE>, captions and dialogues; the trunk is held
     fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than together with
     the others.
     """
@@ -33,6 +34,7 @@ def stages_of(config: TrainConfig) -> list[Stage]:
     lengths: list[tuple[Name, int, float]] = [
         ("points", c.points_steps, c.points_learning_rate),
         ("trunk", c.trunk_steps, c.learning_rate),
+        ("polish", c.polish_steps, c.polish_learning_rate),
         ("language", c.language_steps, c.learning_rate),
     ]
     for name, length, peak in lengths:

@@ -15,7 +15,8 @@ from jobs.cli import main
 TINY = {
     "points_steps": 1,
     "trunk_steps": 1,
-    "language_steps": 2,
+    "polish_steps": 1,
+    "language_steps": 1,
     "shard_faces": 8,
     "batch": 4,
     "reuse": 2.0,
@@ -40,7 +41,7 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     caplog.set_level(logging.INFO, "facegpt.train")
     assert main(["train", write(tmp_path / "config.yaml")]) == 0
     assert "run/model: 4 steps" in capsys.readouterr().out
-    for stage in ("trunk", "language"):
+    for stage in ("trunk", "polish", "language"):
         assert any(message.endswith(f": {stage}") for message in caplog.messages)
     model = load(str(tmp_path / "run" / "model")).model
     first = {name: value.clone() for name, value in model.state_dict().items()}

@@ -5,28 +5,29 @@ from __future__ import annotations
 from facegpt.training.config import TrainConfig
 from facegpt.training.stages import learning_rate, stage_at, stages_of
 
-CONFIG = TrainConfig(output="", points_steps=10, trunk_steps=20, language_steps=5, warmup=2)
+CONFIG = TrainConfig(output="", points_steps=10, trunk_steps=15, polish_steps=5, language_steps=5, warmup=2)
 
 
 def test_stages_follow_each_other_without_gap() -> None:
     stages = stages_of(CONFIG)
     assert [(stage.name, stage.first, stage.last) for stage in stages] == [
         ("points", 0, 10),
-        ("trunk", 10, 30),
+        ("trunk", 10, 25),
+        ("polish", 25, 30),
         ("language", 30, 35),
     ]
     assert CONFIG.steps == 35
-    assert [stage_at(CONFIG, step).name for step in (9, 10, 29, 30, 35)] == [
+    assert [stage_at(CONFIG, step).name for step in (9, 10, 25, 30, 35)] == [
         "points",
         "trunk",
-        "trunk",
+        "polish",
         "language",
         "language",
     ]
 
 
 def test_an_empty_stage_is_left_out() -> None:
-    config = TrainConfig(output="", points_steps=0, trunk_steps=3, language_steps=0)
+    config = TrainConfig(output="", points_steps=0, trunk_steps=3, polish_steps=0, language_steps=0)
     assert [stage.name for stage in stages_of(config)] == ["trunk"]
 
 

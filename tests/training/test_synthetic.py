@@ -80,6 +80,7 @@ def test_pool_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         reuse=1.0,
         points_steps=6,
         trunk_steps=0,
+        polish_steps=0,
         language_steps=0,
         size=32,
     )
