@@ -16,10 +16,10 @@ class Stage:
     """Steps `first` to `last` - 1 of a run, with the peak of their learning rate.
 
     points: the places of points in the picture, on which all that follows rests. trunk: all that the tower knows, as
-    its own guess of the face, without the language model. polish: the same with the statistics of its batch norms fixed,
-    since those of a small batch are a noise that hides what is faint. language: <FACE>, captions and dialogues; the trunk is held
-    fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than together with
-    the others.
+    its own guess of the face, without the language model. polish: the same with the statistics of its batch norms
+    fixed, since those of a small batch are a noise that hides what is faint. language: <FACE>, captions and dialogues;
+    the trunk is held fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than
+    together with the others.
     """
 
     name: Name
