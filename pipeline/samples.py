@@ -42,13 +42,6 @@ SAMPLES = (
     Sample("mask-blue.jpg", "insightface", "data/images/mask_blue.jpg", "insightface", UNSTATED),
     Sample("mask-green.jpg", "insightface", "data/images/mask_green.jpg", "insightface", UNSTATED),
     Sample("mask-white.jpg", "insightface", "data/images/mask_white.jpg", "insightface", UNSTATED),
-    Sample(
-        "portrait-uniform.jpg",
-        "matplotlib",
-        "mpl-data/sample_data/grace_hopper.jpg",
-        "US Navy, through matplotlib (which insightface brings along)",
-        "public domain",
-    ),
 )
 
 
