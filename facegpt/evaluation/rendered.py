@@ -29,8 +29,7 @@ def evaluate_rendered(
     expression_mse_of_variance; albedo_mse in units of variance; psnr_db: rendering against picture inside the face;
     caption_agrees: share of faces whose caption agrees strictly with the true parameters; caption_statements: how many
     statements a caption makes, and caption_statements_right, the share of them that is true; caption_agrees_with_own:
-    strictly with the parameters that the model itself gave;
-    quality_rank_correlation of predicted with true log error.
+    strictly with the parameters that the model itself gave; quality_rank_correlation of quality with the error.
     """
     parts: list[GeneratedFaces] = []
     fits: list[Tensor] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-FOCAL = 4.5
+from facegpt.rendering import FOCAL_MULTIPLIER
 
 
 def scaled_rotation(affine: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +68,7 @@ class PointFit(nn.Module):
             scale = scale.clamp(1.0, 20.0)
             # A point nearer to the camera lies farther out: taken back, the camera is a scaled orthographic one.
             depth = self.mean @ rotation[:, 2, :, None]
-            flat = points * (1 - depth * scale[:, None, None] / FOCAL)
+            flat = points * (1 - depth * scale[:, None, None] / FOCAL_MULTIPLIER)
         return scale, rotation, solved[:, 3]
 
     def _step(
@@ -78,8 +78,8 @@ class PointFit(nn.Module):
         turned = self.mean @ rotation.mT
         modes = (self.basis.flatten(0, 1) @ rotation.mT).unflatten(1, self.basis.shape[:2])
         size, zero = scale[:, None, None], torch.zeros_like(turned[..., 0])
-        flat = points * (1 - turned[..., 2:] * size / FOCAL)
-        moved = size[..., None] * (modes[..., :2] + points[:, None] * modes[..., 2:] / FOCAL)
+        flat = points * (1 - turned[..., 2:] * size / FOCAL_MULTIPLIER)
+        moved = size[..., None] * (modes[..., :2] + points[:, None] * modes[..., 2:] / FOCAL_MULTIPLIER)
         x, y, z = turned.unbind(-1)
         about = torch.stack([torch.stack(pair, -1) for pair in ((zero, -z), (z, zero), (-y, x), (x, y))], 1)
         shifts = torch.eye(2, device=points.device)[None, :, None].expand(batch, -1, count, -1)
