@@ -1,9 +1,37 @@
-"""Cheap augmentation of a batch on its device, so that a rendered face can be shown more than once."""
+"""Cheap augmentation of a batch, so that a rendered face can be shown more than once."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from facegpt.morphable.mirror import LANDMARKS, Mirror
+from facegpt.morphable.theta import Theta
+from facegpt.training.pool import Batch
+
+
+def mirrored(batch: Batch, mirror: Mirror, generator: torch.Generator) -> Batch:
+    """The batch with about half of its faces, drawn at random, exchanged for their mirror images."""
+    chosen = torch.rand(len(batch.images), generator=generator) < 0.5
+    other = mirror(batch.theta)
+    across = torch.tensor([-1.0, 1.0])
+    places = batch.landmarks2d[:, LANDMARKS] * across + torch.tensor([batch.images.shape[-1] - 1.0, 0.0])
+
+    def either(flipped: Tensor, kept: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (kept.ndim - 1)), flipped, kept)
+
+    return Batch(
+        either(batch.images.flip(-1), batch.images),
+        Theta.split(
+            either(other.flat(), batch.theta.flat()),
+            batch.theta.shape.shape[1],
+            batch.theta.expression.shape[1],
+            batch.theta.albedo.shape[1],
+        ),
+        either(places, batch.landmarks2d),
+        batch.covered,
+        batch.perspective,
+    )
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

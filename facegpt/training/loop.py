@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import FaceModel
-from facegpt.training.augment import augment
+from facegpt.morphable.mirror import Mirror
+from facegpt.training.augment import augment, mirrored
 from facegpt.training.config import TrainConfig
 from facegpt.training.objectives import Objectives, Terms, Text, trunk_of
 from facegpt.training.pool import Batch, ShardPool, take
@@ -64,6 +65,7 @@ class Trainer:
         self.config, self.writer, self.log = config, writer, log
         self.face_model, self.failed = face_model, failed
         self.objectives = Objectives(config, face_model)
+        self.mirror = Mirror(face_model)
         self.store = ShardStore(Path(config.synthetic_folder), config.shard_faces, config.size)
         self.pool = ShardPool(config, self.store, face_model, failed)
         module: nn.Module = model
@@ -144,6 +146,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
+        batch = mirrored(batch, self.mirror, generator)
         images = augment(batch.images, generator).to(config.device)
         terms = self._terms(stage.name, state.model, batch, images, state.step)
         loss = self.objectives.loss(terms)
