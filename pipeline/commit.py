@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.meshes import pack
-from pipeline.records import AnnotatedShard, ShardOutcome
+from pipeline.records import AnnotatedShard, ImageRecord, ShardOutcome
 from pipeline.shards import to_parquet
 from pipeline.storage import Storage
 from schemas import SCHEMA_VERSION, images_schema
@@ -28,7 +28,7 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
     Raises:
         OSError: the output cannot be written.
     """
-    images = pa.Table.from_pylist([asdict(record) for record in shard.images], schema=images_schema())
+    images = ledger(shard.images)
     files = {
         f"images/{shard.shard}.parquet": to_parquet(images),
         f"faces/{shard.shard}.parquet": to_parquet(shard.faces),
@@ -47,19 +47,32 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
         storage.delete([pack_key])
     for key, data in files.items():
         storage.write(key, data)
-    commit: dict[str, Any] = {
-        "shard": shard.shard,
+    named = [file_entry(key, data) for key, data in files.items()]
+    storage.write(f"{FOLDER}/{shard.shard}.json", commit_record(outcome, fingerprint, named))
+    return outcome
+
+
+def ledger(records: list[ImageRecord]) -> pa.Table:
+    """Records as rows of the table `images`."""
+    return pa.Table.from_pylist([asdict(record) for record in records], schema=images_schema())
+
+
+def file_entry(key: str, data: bytes) -> dict[str, Any]:
+    """How a commit names a file."""
+    return {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def commit_record(outcome: ShardOutcome, fingerprint: str, files: list[dict[str, Any]]) -> bytes:
+    """What `commits/SHARD.json` holds."""
+    commit = {
+        "shard": outcome.shard,
         "schema_version": SCHEMA_VERSION,
         "fingerprint": fingerprint,
         "committed": datetime.now(UTC).isoformat(timespec="seconds"),
         **outcome.as_json(),
-        "files": [
-            {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for key, data in files.items()
-        ],
+        "files": files,
     }
-    storage.write(f"{FOLDER}/{shard.shard}.json", json.dumps(commit, indent=1).encode())
-    return outcome
+    return json.dumps(commit, indent=1).encode()
 
 
 def committed_shards(storage: Storage) -> list[str]:

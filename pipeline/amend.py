@@ -1,0 +1,165 @@
+"""A committed shard with some of its rows exchanged or taken out; all others stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.commit import FOLDER, commit_record, file_entry, ledger, read_commit
+from pipeline.errors import UsageError
+from pipeline.meshes import glb_of, tar_of, unpack
+from pipeline.records import AnnotatedShard, ShardOutcome
+from pipeline.rewrite import Changes, finish, rewriting
+from pipeline.shards import to_parquet
+from pipeline.storage import Storage
+
+Meshes = dict[str, bytes | memoryview]
+
+
+@dataclass(frozen=True)
+class CommittedShard:
+    """What a commit names, opened: its record, its tables, and its meshes by file name."""
+
+    shard: str
+    commit: dict[str, Any]
+    images: pa.Table
+    faces: pa.Table
+    meshes: Meshes
+
+
+def read_shard(storage: Storage, shard: str) -> CommittedShard:
+    """Opens a committed shard.
+
+    Raises:
+        UsageError: its files are not those of its commit: changing them would hide it.
+    """
+    commit = read_commit(storage, shard)
+    data: dict[str, bytes] = {}
+    for file in commit["files"]:
+        try:
+            data[file["path"]] = storage.read(file["path"])
+        except FileNotFoundError:
+            raise UsageError(_damaged(file["path"], "is missing")) from None
+        if hashlib.sha256(data[file["path"]]).hexdigest() != file["sha256"]:
+            raise UsageError(_damaged(file["path"], "has changed since it was committed"))
+    pack = data.get(f"meshes/{shard}.tar")
+    return CommittedShard(
+        shard,
+        commit,
+        pq.read_table(io.BytesIO(data[f"images/{shard}.parquet"])),
+        pq.read_table(io.BytesIO(data[f"faces/{shard}.parquet"])),
+        {} if pack is None else {**unpack(pack)},
+    )
+
+
+def _damaged(key: str, what: str) -> str:
+    return f"{key} {what}: `facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"
+
+
+def amend_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> ShardOutcome:
+    """Puts the rows, faces and meshes of `shard` in place of those that its images had; the ledger keeps its order.
+
+    Doing it again changes nothing more.
+
+    Args:
+        storage: of the output.
+        shard: some images of a committed shard, annotated again.
+        fingerprint: the run's.
+
+    Returns:
+        The counts of the images that were done again.
+
+    Raises:
+        UsageError: the committed shard is damaged, or does not hold these images.
+    """
+    finish(storage, shard.shard)
+    old = read_shard(storage, shard.shard)
+    uris = {record.uri for record in shard.images}
+    fresh = ledger(shard.images)
+    images = _exchanged(old.images, fresh)
+    kept = old.faces.filter(pc.invert(_among(old.faces["uri"], uris)))
+    schema = shard.faces.schema
+    if not kept.schema.equals(schema) or kept.schema.metadata != schema.metadata:
+        raise UsageError(f"faces/{shard.shard}.parquet was made by something else than what runs now")
+    # Parquet gives the items of lists a name of its own; the cast gives them ours.
+    faces = _ordered(pa.concat_tables([kept.cast(schema), shard.faces]), images)
+    meshes = dict(old.meshes)
+    if shard.meshes is not None:
+        made = (glb_of(shard.meshes, index) for index in range(len(shard.meshes.names)))
+        meshes |= {name: data for name, data in made if name not in meshes}
+    with rewriting(storage, shard.shard) as changes:
+        put_shard(changes, old, images, faces, meshes, fingerprint)
+    return ShardOutcome(
+        shard=shard.shard,
+        images=fresh.num_rows,
+        faces=shard.faces.num_rows,
+        meshes=len(shard.meshes.names) if shard.meshes is not None else 0,
+        statuses=Counter(record.status for record in shard.images),
+    )
+
+
+def put_shard(
+    changes: Changes,
+    old: CommittedShard,
+    images: pa.Table,
+    faces: pa.Table,
+    meshes: Meshes,
+    fingerprint: str,
+) -> None:
+    """Adds to `changes` what it takes for `old` to have these rows; meshes that no face names are left out."""
+    shard = old.shard
+    named = set(faces["mesh_member"].to_pylist())
+    used = sorted((name, data) for name, data in meshes.items() if name in named)
+    files = {f"images/{shard}.parquet": to_parquet(images), f"faces/{shard}.parquet": to_parquet(faces)}
+    if used:
+        files[f"meshes/{shard}.tar"] = tar_of(used)
+    outcome = ShardOutcome(
+        shard=shard,
+        images=images.num_rows,
+        faces=faces.num_rows,
+        meshes=len(used),
+        statuses=Counter(images["status"].to_pylist()),
+    )
+    entries = [file_entry(key, data) for key, data in files.items()]
+    before = {file["path"]: file["sha256"] for file in old.commit["files"]}
+    for entry in entries:
+        if before.get(entry["path"]) != entry["sha256"]:
+            changes.write(entry["path"], files[entry["path"]])
+    changes.remove(*(key for key in before if key not in files))
+    changes.write(f"{FOLDER}/{shard}.json", commit_record(outcome, fingerprint, entries))
+
+
+def remove_shard(changes: Changes, old: CommittedShard) -> None:
+    """Adds to `changes` what it takes for `old` to be gone."""
+    changes.remove(f"{FOLDER}/{old.shard}.json", *(file["path"] for file in old.commit["files"]))
+
+
+def _among(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
+    return pc.is_in(column, pa.array(sorted(values), pa.string()))
+
+
+def _exchanged(old: pa.Table, fresh: pa.Table) -> pa.Table:
+    """`old` with the rows of `fresh` in place of those of the same URI, in order."""
+    waiting: defaultdict[str, deque[int]] = defaultdict(deque)
+    for index, uri in enumerate(fresh["uri"].to_pylist()):
+        waiting[uri].append(old.num_rows + index)
+    uris = old["uri"].to_pylist()
+    if Counter(uri for uri in uris if uri in waiting) != {uri: len(rows) for uri, rows in waiting.items()}:
+        raise UsageError("the images that were done again are not those of the committed shard")
+    order = [waiting[uri].popleft() if uri in waiting else index for index, uri in enumerate(uris)]
+    return pa.concat_tables([old, fresh]).take(order)
+
+
+def _ordered(faces: pa.Table, images: pa.Table) -> pa.Table:
+    """Faces in the order of their images; those of one image keep theirs."""
+    place = {uri: index for index, uri in reversed(list(enumerate(images["uri"].to_pylist())))}
+    uris = faces["uri"].to_pylist()
+    return faces.take(sorted(range(len(uris)), key=lambda row: place[uris[row]]))
