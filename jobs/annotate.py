@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-failed",
-        type=_share,
+        type=share,
         default=1.0,
         metavar="SHARE",
         help="exit with 1 if more than this share of the images failed (0 to 1; default 1: what failed stands in the "
@@ -59,6 +59,15 @@ def run(args: argparse.Namespace) -> int:
         print(config.as_yaml(), end="")
         return 0
     summary = annotate(args.input, args.output, config, limit=args.limit, replace=args.replace)
+    return conclude(summary, args.output, args.max_failed)
+
+
+def conclude(summary: RunSummary, output: str, max_failed: float) -> int:
+    """Says how a run ended; returns its exit code.
+
+    Raises:
+        NothingRanError: no shard was committed.
+    """
     if not summary.shards:
         return 0
     for shard, reason in list(summary.errors.items())[:SHOWN]:
@@ -67,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"and {len(summary.errors) - SHOWN} more shards", file=sys.stderr)
     if not summary.committed:
         raise NothingRanError("no shard was committed; see the reasons above")
-    print(line(summary, args.output))
+    print(line(summary, output))
     if summary.errors:
         print(f"{len(summary.errors)} shards are left; the same command tries them again", file=sys.stderr)
         return 1
-    return 1 if summary.failed_share > args.max_failed else 0
+    return 1 if summary.failed_share > max_failed else 0
 
 
 def line(summary: RunSummary, output: str) -> str:
@@ -91,7 +100,7 @@ def _count(text: str) -> int:
     return value
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError("must lie between 0 and 1")

@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"meshes    {status.meshes:,}")
     for name, count in sorted(status.statuses.items()):
         print(f"{name:9} {count:,}")
+    if status.forgotten:
+        print(f"forgotten {status.forgotten:,}")
     print(f"last      {status.last_commit or 'nothing committed yet'}")
     print("complete" if status.is_complete else "not complete: run annotate again to go on")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -127,6 +128,12 @@ def load_config(path: str | None = None, overrides: list[str] | None = None) -> 
                 f"the config {path} must be a mapping of sections, not a {type(loaded).__name__}"
             )
         values = loaded or {}
+    return config_of(values, overrides)
+
+
+def config_of(values: dict[str, Any], overrides: list[str] | None = None) -> RunConfig:
+    """The configuration of these sections, such as run.json keeps, after `a.b=value` overrides; raises UsageError."""
+    values = deepcopy(values)
     for override in overrides or []:
         _apply(values, override)
     try:

@@ -20,6 +20,7 @@ from pipeline.detectors.registry import detector_fingerprint
 from pipeline.records import DetectedFace, DetectedShard, ImageRecord, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Entry, read_uri
+from pipeline.tombstones import REASON
 
 Pixels = NDArray[np.uint8]
 
@@ -33,13 +34,16 @@ def face_id_of(image_id: str, fingerprint: str, box: tuple[float, float, float, 
 class DetectAndCrop:
     """Turns shards to do into shards with crops of `crop_size` px; loads the detector once.
 
+    Images whose id is in `forgotten` are rejected, and their id is not written down.
+
     Raises (when made): pipeline.detectors.DetectorError.
     """
 
-    def __init__(self, config: RunConfig, crop_size: int) -> None:
+    def __init__(self, config: RunConfig, crop_size: int, forgotten: frozenset[str] = frozenset()) -> None:
         cv2.setNumThreads(1)
         self.config = config
         self.crop_size = crop_size
+        self.forgotten = forgotten
         self.detector = create_detector(config.detector)
         self.fingerprint = detector_fingerprint(config.detector)
         self.framing = FRAMINGS[config.detector.name]
@@ -79,7 +83,11 @@ class DetectAndCrop:
         if isinstance(data, Exception):
             record.reason = describe(data)
             return []
-        record.bytes, record.image_id, record.stage = len(data), image_id_of(data), "decode"
+        record.bytes, image_id = len(data), image_id_of(data)
+        if image_id in self.forgotten:
+            record.status, record.reason = "rejected", REASON
+            return []
+        record.image_id, record.stage = image_id, "decode"
         try:
             image = decode(data, self.config.decode)
             record.width, record.height, record.stage = image.width, image.height, "detect"

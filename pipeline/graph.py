@@ -122,10 +122,12 @@ def execute(
     storage: Storage,
     fingerprint: str,
     plan: Plan,
+    amends: bool = False,
 ) -> Iterator[ShardOutcome]:
     """Runs the shards through detect, annotate and commit; yields what became of each, in no particular order.
 
     A shard whose worker process dies again and again yields nothing; a shard on which a stage fails yields its error.
+    `amends`: the tasks are images of shards that are committed already, to be put in the place of their rows there.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -136,14 +138,14 @@ def execute(
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     gpus = 1 if plan.device == "cuda" else None
     stages: list[tuple[str, Callable[[], Stage], int, int | None]] = [
-        ("detect", partial(detect_stage, config, source.crop_size), plan.detect, None),
+        ("detect", partial(detect_stage, config, source.crop_size, storage), plan.detect, None),
         (
             "annotate",
             partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint),
             plan.annotate,
             gpus,
         ),
-        ("commit", partial(commit_stage, storage, fingerprint), plan.commit, None),
+        ("commit", partial(commit_stage, storage, fingerprint, amends), plan.commit, None),
     ]
     for name, make, workers, stage_gpus in stages:
         with warnings.catch_warnings():

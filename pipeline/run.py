@@ -14,10 +14,12 @@ from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined, fingerprints
 from pipeline.progress import RunProgress
+from pipeline.rewrite import replay
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
 from pipeline.shards import extend_manifest, new_images, read_manifest, shard_size
 from pipeline.sources import describe, list_images
 from pipeline.storage import Entry, Storage, normalize
+from pipeline.tombstones import read_tombstones
 
 Say = Callable[[str], None]
 
@@ -68,8 +70,8 @@ def annotate(
     if normalize(location) == storage.root:
         raise UsageError("INPUT and OUTPUT are the same place")
     record = read_record(storage, any_version=replace)
-    source = source or Checkpoint(config.model.path)
-    parts = _fingerprints(config, source)
+    source = source or model_of(config)
+    parts = fingerprints_of(config, source)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
     listing = list_images(location, output=output, limit=limit)
@@ -77,6 +79,9 @@ def annotate(
     say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
     others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
     say(f"{len(listing.images):,} images in {location}{others}")
+    if record is not None and (finished := replay(storage)):
+        say("; ".join(finished))
+        record = read_record(storage, any_version=replace)
     if record is not None and replace:
         say(f"deleting what {storage.root} holds")
         storage.delete(list(own_keys(storage)))
@@ -96,7 +101,13 @@ class Run:
     fingerprint: str
 
 
-def _fingerprints(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:
+def model_of(config: RunConfig) -> AnnotatorSource:
+    """The model that a configuration names, not loaded yet; raises UsageError if there is none."""
+    return Checkpoint(config.model.path)
+
+
+def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:
+    """What decides the rows of a run, by part; raises UsageError if the detector cannot work."""
     try:
         create_detector(config.detector)
         return fingerprints(config, source.digest)
@@ -107,7 +118,11 @@ def _fingerprints(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:
 def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummary:
     manifest = read_manifest(run.storage)
     done = set(committed_shards(run.storage))
-    fresh = new_images(manifest, images)
+    tombstones = read_tombstones(run.storage)
+    new = new_images(manifest, images)
+    fresh = [entry for entry in new if not tombstones.hold(entry)]
+    if len(fresh) < len(new):
+        say(f"{len(new) - len(fresh):,} images are left out: they were forgotten")
     if not fresh and all(task.shard in done for task in manifest.tasks):
         say(f"nothing to do: all {manifest.n_images:,} images in {run.storage.root} are committed")
         return RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})

@@ -39,6 +39,7 @@ PARTS = {
     "code": "the code of facegpt",
 }
 OWN = ("manifest/", "images/", "faces/", "meshes/", "commits/", "report/")
+"""The folders of what is made from the input. Tombstones are not among them: they outlive even `--replace`."""
 
 
 def now() -> str:
@@ -114,14 +115,17 @@ def read_record(storage: Storage, any_version: bool = False) -> dict[str, Any] |
     return record
 
 
-def check_same(record: dict[str, Any], parts: dict[str, str], where: str) -> None:
+WAY_OUT = "choose a new OUTPUT, or --replace to delete what it holds and start again"
+
+
+def check_same(record: dict[str, Any], parts: dict[str, str], where: str, way_out: str = WAY_OUT) -> None:
     """Raises UsageError, naming what changed, if the output was made by something that would give other rows."""
     old = record["fingerprints"]
     changed = [PARTS.get(name, name) for name in parts if old.get(name) != parts[name]]
     if changed:
         raise UsageError(
             f"OUTPUT {where} was made with other settings: {', '.join(changed)} changed since. Rows of both would be "
-            "mixed: choose a new OUTPUT, or --replace to delete what it holds and start again"
+            f"mixed: {way_out}"
         )
 
 
@@ -131,8 +135,8 @@ def write_record(storage: Storage, record: dict[str, Any]) -> None:
 
 
 def own_keys(storage: Storage) -> Iterable[str]:
-    """Everything that this project wrote into an output."""
-    return [key for key in storage.keys() if key == KEY or key.startswith(OWN)]
+    """Everything that runs wrote into an output, but for run.json, which says whose place this is."""
+    return [key for key in storage.keys() if key.startswith(OWN)]
 
 
 def existing_run(storage: Storage) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pipeline.commit import committed_shards, read_commit
 from pipeline.shards import read_manifest
 from pipeline.storage import Storage
+from pipeline.tombstones import read_tombstones
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Counts: images known and done, shards known and committed, faces, meshes, and images by status."""
+    """Counts: images known and done, shards known and committed, faces, meshes, images by status, and forgotten ones
+    (which are in no other count).
+    """
 
     images: int
     images_done: int
@@ -21,6 +24,7 @@ class RunStatus:
     faces: int
     meshes: int
     statuses: Counter[str]
+    forgotten: int
     last_commit: str | None
 
     @property
@@ -29,7 +33,7 @@ class RunStatus:
 
 
 def read_status(storage: Storage) -> RunStatus:
-    """Reads the manifest and every commit, and no table."""
+    """Reads the manifest, every commit and the tombstones, and no table."""
     manifest = read_manifest(storage)
     commits = [read_commit(storage, shard) for shard in committed_shards(storage)]
     statuses: Counter[str] = Counter()
@@ -43,5 +47,6 @@ def read_status(storage: Storage) -> RunStatus:
         faces=sum(commit["faces"] for commit in commits),
         meshes=sum(commit["meshes"] for commit in commits),
         statuses=statuses,
+        forgotten=len(read_tombstones(storage).image_ids),
         last_commit=max((str(commit["committed"]) for commit in commits), default=None),
     )

@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.commit import FOLDER, committed_shards, read_commit
+from pipeline.errors import UsageError
 from pipeline.meshes import members
 from pipeline.records import ShardTask
+from pipeline.rewrite import pending
 from pipeline.shards import read_manifest
 from pipeline.storage import Storage
+from pipeline.tombstones import Tombstones, read_tombstones
 from schemas import STATUSES, images_schema, read_provenance
 
 TABLES = ("images", "faces")
@@ -40,13 +44,19 @@ class Verdict:
 
 def verify(storage: Storage, fingerprint: str) -> Verdict:
     """Reads everything: each manifest row has exactly one ledger row, each file the sha256 of its commit, each face its
-    image, each mesh its face and the reverse, and no file lies there that belongs to nothing.
+    image, each mesh its face and the reverse, nothing that was forgotten is there, no change of the tables waits to be
+    finished, and no file lies there that belongs to nothing.
 
     Args:
         storage: of the output.
         fingerprint: the run's; every commit and table must carry it.
     """
     verdict = Verdict()
+    for key in pending(storage):
+        verdict.problems.append(
+            f"{key}: a change was interrupted; annotate, retry, forget and verify --repair finish it"
+        )
+    tombstones = _tombstones(storage, verdict)
     manifest = read_manifest(storage)
     tasks = {task.shard: task for task in manifest.tasks}
     committed = committed_shards(storage)
@@ -59,8 +69,9 @@ def verify(storage: Storage, fingerprint: str) -> Verdict:
     expected: set[str] = set()
     for shard in committed:
         if shard in tasks:
-            expected |= _check_shard(storage, tasks[shard], fingerprint, verdict)
-    if not manifest.tasks:
+            expected |= _check_shard(storage, tasks[shard], fingerprint, tombstones, verdict)
+    _check_listed(manifest.tasks, tombstones, verdict)
+    if not manifest.generations:
         verdict.problems.append("the manifest is empty")
     for name, suffix in SUFFIXES.items():
         for key in storage.keys(name):
@@ -72,7 +83,29 @@ def verify(storage: Storage, fingerprint: str) -> Verdict:
     return verdict
 
 
-def _check_shard(storage: Storage, task: ShardTask, fingerprint: str, verdict: Verdict) -> set[str]:
+def _tombstones(storage: Storage, verdict: Verdict) -> Tombstones:
+    try:
+        return read_tombstones(storage)
+    except UsageError as error:
+        verdict.problems.append(str(error))
+        return Tombstones()
+
+
+def _check_listed(tasks: Iterable[ShardTask], tombstones: Tombstones, verdict: Verdict) -> None:
+    for task in tasks:
+        back = sum(tombstones.hold(entry) for entry in task.images)
+        if back:
+            verdict.problems.append(f"shard {task.shard}: the manifest lists {back} forgotten images")
+
+
+def _check_forgotten(key: str, table: pa.Table, tombstones: Tombstones, verdict: Verdict) -> None:
+    for image_id in sorted({*table["image_id"].to_pylist()} & tombstones.image_ids):
+        verdict.problems.append(f"{key}: image {image_id} was forgotten, but is there")
+
+
+def _check_shard(
+    storage: Storage, task: ShardTask, fingerprint: str, tombstones: Tombstones, verdict: Verdict
+) -> set[str]:
     """Checks one committed shard; returns the keys that its commit names."""
     shard, problems = task.shard, verdict.problems
     try:
@@ -96,6 +129,9 @@ def _check_shard(storage: Storage, task: ShardTask, fingerprint: str, verdict: V
             problems.append(f"{key}: changed since it was committed (its sha256 differs)")
     tables = {name: _table(f"{name}/{shard}.parquet", data, problems) for name in TABLES}
     images, faces = tables["images"], tables["faces"]
+    for name, table in tables.items():
+        if table is not None and "image_id" in table.column_names:
+            _check_forgotten(f"{name}/{shard}.parquet", table, tombstones, verdict)
     if images is not None:
         _check_ledger(task, images, commit, verdict)
     if faces is not None:

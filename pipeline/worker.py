@@ -52,11 +52,12 @@ class Worker:
             return {**row, "error": f"{self.name}: {type(error).__name__}: {describe(error)}", "payload": b""}
 
 
-def detect_stage(config: RunConfig, crop_size: int) -> Stage:
-    """Loads the detector."""
+def detect_stage(config: RunConfig, crop_size: int, storage: Storage) -> Stage:
+    """Loads the detector, and from `storage` the ids of forgotten images."""
     from pipeline.detect import DetectAndCrop
+    from pipeline.tombstones import read_tombstones
 
-    return DetectAndCrop(config, crop_size)
+    return DetectAndCrop(config, crop_size, read_tombstones(storage).image_ids)
 
 
 def annotate_stage(
@@ -71,8 +72,10 @@ def annotate_stage(
     return AnnotateFaces(config, source.load(device), fingerprint)
 
 
-def commit_stage(storage: Storage, fingerprint: str) -> Stage:
-    """Commits into `storage`."""
+def commit_stage(storage: Storage, fingerprint: str, amends: bool = False) -> Stage:
+    """Commits into `storage`; `amends`: puts what it gets into shards that are committed already."""
+    from pipeline.amend import amend_shard
     from pipeline.commit import commit_shard
 
-    return lambda shard: commit_shard(storage, shard, fingerprint)
+    commit = amend_shard if amends else commit_shard
+    return lambda shard: commit(storage, shard, fingerprint)

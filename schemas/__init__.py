@@ -5,6 +5,7 @@ from schemas.faces import FaceDims, faces_schema
 from schemas.images import STAGES, STATUSES, images_schema
 from schemas.manifest import manifest_schema
 from schemas.metadata import Provenance, read_provenance
+from schemas.tombstones import tombstones_schema
 from schemas.version import SCHEMA_VERSION
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "images_schema",
     "manifest_schema",
     "read_provenance",
+    "tombstones_schema",
     "vector",
 ]

@@ -1,0 +1,178 @@
+"""Doing the failed images of an output again, with what the output was made with."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.annotator import AnnotatorSource
+from pipeline.commit import committed_shards, read_commit
+from pipeline.config import config_of
+from pipeline.errors import UsageError
+from pipeline.fingerprint import combined
+from pipeline.progress import RunProgress
+from pipeline.records import ShardTask
+from pipeline.rewrite import replay
+from pipeline.run import Run, RunSummary, Say, fingerprints_of, model_of
+from pipeline.run_record import check_same, existing_run, now, write_record
+from pipeline.shards import Manifest, read_manifest
+from pipeline.sources import describe
+from pipeline.storage import Storage
+
+READERS = 16
+WAY_OUT = "retry wants the settings, model and version of facegpt that the output was made with"
+NOTHING = RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which failed images: those with `reason` in their reason (in any case) and with this `stage`, where given."""
+
+    reason: str | None = None
+    stage: str | None = None
+
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Whether a ledger row is one of them."""
+        if row["status"] != "failed" or self.stage not in (None, row["stage"]):
+            return False
+        return self.reason is None or self.reason.casefold() in (row["reason"] or "").casefold()
+
+    def __str__(self) -> str:
+        reason = f" with {self.reason!r} in the reason" if self.reason is not None else ""
+        return f"failed images{reason}{f' in stage {self.stage}' if self.stage is not None else ''}"
+
+
+def retry(
+    output: str,
+    choice: Choice | None = None,
+    overrides: list[str] | None = None,
+    *,
+    source: AnnotatorSource | None = None,
+    say: Say = print,
+) -> RunSummary:
+    """Does the chosen failed images of `output` again; all other rows stay. Nobody else may be writing to it.
+
+    Args:
+        output: a folder or s3:// prefix with a run.
+        choice: which of the failed images; all of them if not given.
+        overrides: `a.b=value`, for settings that change no row, such as `workers.detect=2`.
+        source: the model, if it is not the one that run.json names.
+        say: told each step in a line.
+
+    Returns:
+        What was done; images, faces and statuses are those of the images that were done again.
+
+    Raises:
+        UsageError: something that the user can put right; nothing has been changed then.
+    """
+    storage = Storage(output)
+    config = config_of(existing_run(storage)["config"], overrides)
+    source = source or model_of(config)
+    parts = fingerprints_of(config, source)
+    check_same(existing_run(storage), parts, storage.root, WAY_OUT)
+    for line in replay(storage):
+        say(line)
+    run = Run(storage, existing_run(storage), config, source, combined(parts))
+    choice = choice or Choice()
+    tasks, outdated = failed_tasks(storage, read_manifest(storage), choice)
+    if outdated:
+        say(f"{outdated:,} {choice} are left as they are: a newer version of the file is in the output")
+    if not tasks:
+        say(f"nothing to do: no {choice} in {storage.root}")
+        return NOTHING
+    return _execute(run, tasks, str(choice), say)
+
+
+def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[list[ShardTask], int]:
+    """The chosen images of committed shards, by shard, and how many are left out since their file has changed since:
+    the version that failed is gone, and the one that is there now has a row of its own.
+    """
+    newest = {entry.uri: task.shard for task in manifest.tasks for entry in task.images}
+    committed = set(committed_shards(storage))
+    listed = [task for task in manifest.tasks if task.shard in committed]
+    with ThreadPoolExecutor(READERS) as pool:
+        failed = list(pool.map(partial(_failed, storage, choice), (task.shard for task in listed)))
+    tasks, outdated = [], 0
+    for task, uris in zip(listed, failed, strict=True):
+        chosen = [entry for entry in task.images if entry.uri in uris]
+        current = tuple(entry for entry in chosen if newest[entry.uri] == task.shard)
+        outdated += len(chosen) - len(current)
+        if current:
+            tasks.append(ShardTask(task.shard, current))
+    return tasks, outdated
+
+
+def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
+    if not read_commit(storage, shard)["statuses"].get("failed"):
+        return set()
+    data = io.BytesIO(storage.read(f"images/{shard}.parquet"))
+    rows = pq.read_table(data, columns=["uri", "status", "stage", "reason"]).to_pylist()
+    return {row["uri"] for row in rows if choice.takes(row)}
+
+
+def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummary:
+    # Ray takes seconds to import, and a retry that finds nothing to do should not.
+    from pipeline.graph import cluster, execute, plan_workers
+
+    started = now()
+    todo = sum(len(task.images) for task in tasks)
+    died = "its worker process died"
+    with cluster() as (cpus, gpus):
+        plan = plan_workers(run.config, cpus, gpus)
+        say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
+        done: set[str] = set()
+        with RunProgress(todo) as progress:
+            try:
+                for outcome in execute(
+                    tasks, run.config, run.source, run.storage, run.fingerprint, plan, amends=True
+                ):
+                    progress.add(outcome)
+                    if not outcome.error:
+                        done.add(outcome.shard)
+            except Exception as error:
+                # Ray itself gave up; what is done stays, and what is not is reported and left for the next call.
+                died = f"the run ended early: {type(error).__name__}: {describe(error)}"
+    errors = {shard: progress.errors.get(shard, died) for shard in _left(tasks, done)}
+    if not errors:
+        # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
+        replay(run.storage)
+    summary = RunSummary(
+        shards=len(tasks),
+        committed=len(tasks) - len(errors),
+        images=progress.images,
+        faces=progress.faces,
+        meshes=progress.meshes,
+        statuses=progress.statuses,
+        seconds=progress.seconds,
+        errors=errors,
+    )
+    run.record["invocations"].append(
+        {
+            "started": started,
+            "finished": now(),
+            "input": f"retry: {what}",
+            "images": summary.images,
+            "faces": summary.faces,
+            "meshes": summary.meshes,
+            "statuses": dict(sorted(summary.statuses.items())),
+            "uncommitted_shards": len(errors),
+            "seconds": round(summary.seconds, 1),
+            "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
+        }
+    )
+    try:
+        write_record(run.storage, run.record)
+    except Exception as error:
+        raise UsageError(f"cannot write to OUTPUT {run.storage.root}: {describe(error)}") from error
+    return summary
+
+
+def _left(tasks: Iterable[ShardTask], done: set[str]) -> list[str]:
+    return [task.shard for task in tasks if task.shard not in done]
