@@ -41,23 +41,50 @@ def read_shard(storage: Storage, shard: str) -> CommittedShard:
     Raises:
         UsageError: its files are not those of its commit: changing them would hide it.
     """
-    commit = read_commit(storage, shard)
+    commit = sound_commit(storage, shard)
     data: dict[str, bytes] = {}
     for file in commit["files"]:
-        try:
-            data[file["path"]] = storage.read(file["path"])
-        except FileNotFoundError:
-            raise UsageError(_damaged(file["path"], "is missing")) from None
+        data[file["path"]] = _read(storage, file["path"])
         if hashlib.sha256(data[file["path"]]).hexdigest() != file["sha256"]:
             raise UsageError(_damaged(file["path"], "has changed since it was committed"))
-    pack = data.get(f"meshes/{shard}.tar")
-    return CommittedShard(
-        shard,
-        commit,
-        pq.read_table(io.BytesIO(data[f"images/{shard}.parquet"])),
-        pq.read_table(io.BytesIO(data[f"faces/{shard}.parquet"])),
-        {} if pack is None else {**unpack(pack)},
+    images, faces = (
+        _table(f"{name}/{shard}.parquet", data.get(f"{name}/{shard}.parquet", b""))
+        for name in ("images", "faces")
     )
+    pack = data.get(f"meshes/{shard}.tar")
+    return CommittedShard(shard, commit, images, faces, {} if pack is None else {**unpack(pack)})
+
+
+def sound_commit(storage: Storage, shard: str) -> dict[str, Any]:
+    """The record of a commit; raises UsageError if it cannot be read, or lacks something."""
+    try:
+        commit = read_commit(storage, shard)
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(_damaged(f"{FOLDER}/{shard}.json", f"cannot be read ({error})")) from None
+    missing = {"files", "statuses", "fingerprint"} - commit.keys()
+    if missing:
+        raise UsageError(_damaged(f"{FOLDER}/{shard}.json", f"does not say its {', '.join(sorted(missing))}"))
+    return commit
+
+
+def read_ledger(storage: Storage, shard: str, columns: list[str]) -> pa.Table:
+    """Some columns of a committed shard's ledger; raises UsageError if it is not there, or is no table."""
+    key = f"images/{shard}.parquet"
+    return _table(key, _read(storage, key), columns)
+
+
+def _read(storage: Storage, key: str) -> bytes:
+    try:
+        return storage.read(key)
+    except FileNotFoundError:
+        raise UsageError(_damaged(key, "is missing")) from None
+
+
+def _table(key: str, data: bytes, columns: list[str] | None = None) -> pa.Table:
+    try:
+        return pq.read_table(io.BytesIO(data), columns=columns)
+    except pa.ArrowInvalid:
+        raise UsageError(_damaged(key, "is no Parquet file")) from None
 
 
 def _damaged(key: str, what: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.amend import put_shard, read_shard, remove_shard
+from pipeline.amend import put_shard, read_ledger, read_shard, remove_shard
 from pipeline.commit import committed_shards
 from pipeline.errors import UsageError
 from pipeline.repair import sweep
@@ -114,8 +114,7 @@ def _find(storage: Storage, image_ids: set[str]) -> dict[str, list[dict[str, Any
 
 
 def _rows(storage: Storage, image_ids: set[str], shard: str) -> list[dict[str, Any]]:
-    data = io.BytesIO(storage.read(f"images/{shard}.parquet"))
-    table = pq.read_table(data, columns=["image_id", "uri"])
+    table = read_ledger(storage, shard, ["image_id", "uri"])
     rows: list[dict[str, Any]] = table.filter(_among(table["image_id"], image_ids)).to_pylist()
     return rows
 

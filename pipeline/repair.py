@@ -7,9 +7,11 @@ import re
 from typing import Any
 
 from pipeline.commit import FOLDER, committed_shards, read_commit
+from pipeline.errors import UsageError
 from pipeline.rewrite import JOURNAL, replay
 from pipeline.run_record import OWN
 from pipeline.shards import read_manifest
+from pipeline.sources import describe
 from pipeline.storage import Storage
 
 TABLES = ("images", "faces", "meshes")
@@ -26,11 +28,20 @@ def repair(storage: Storage) -> list[str]:
         What was done, a line for each; nothing if there was nothing to do.
 
     Raises:
-        UsageError: a journal is damaged.
+        UsageError: a journal is damaged, or the output cannot be read or written.
     """
-    said = replay(storage)
-    withdrawn, kept = withdraw(storage)
-    return said + withdrawn + sweep(storage, kept)
+    try:
+        said = replay(storage)
+        withdrawn, kept = withdraw(storage)
+        return said + withdrawn + sweep(storage, kept)
+    except UsageError:
+        raise
+    except Exception as error:
+        # s3fs and botocore raise many types; each of them means the same to the user.
+        raise UsageError(
+            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {describe(error)}; the same command "
+            "again goes on from here"
+        ) from error
 
 
 def withdraw(storage: Storage) -> tuple[list[str], set[str]]:

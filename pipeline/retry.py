@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from pipeline.amend import read_ledger, sound_commit
 from pipeline.annotator import AnnotatorSource
-from pipeline.commit import committed_shards, read_commit
+from pipeline.commit import committed_shards
 from pipeline.config import config_of
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined
@@ -110,11 +108,10 @@ def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[
 
 
 def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
-    if not read_commit(storage, shard)["statuses"].get("failed"):
+    if not sound_commit(storage, shard)["statuses"].get("failed"):
         return set()
-    data = io.BytesIO(storage.read(f"images/{shard}.parquet"))
-    rows = pq.read_table(data, columns=["uri", "status", "stage", "reason"]).to_pylist()
-    return {row["uri"] for row in rows if choice.takes(row)}
+    table = read_ledger(storage, shard, ["uri", "status", "stage", "reason"])
+    return {row["uri"] for row in table.to_pylist() if choice.takes(row)}
 
 
 def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummary:

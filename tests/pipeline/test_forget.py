@@ -159,11 +159,23 @@ def test_an_image_that_was_forgotten_before_is_no_error(output: Storage) -> None
     assert (done.images, done.known, done.rows) == (1, 1, 1)
 
 
-def test_a_shard_that_is_damaged_stops_it_before_anything_is_changed(output: Storage) -> None:
-    output.write("faces/0000-000002.parquet", b"spoilt")
+@pytest.mark.parametrize(
+    ("key", "data", "said"),
+    [
+        ("faces/0000-000002.parquet", b"spoilt", " has changed since it was committed"),
+        ("images/0000-000002.parquet", b"spoilt", " is no Parquet file"),
+        ("commits/0000-000002.json", b"{", " cannot be read"),
+        ("commits/0000-000002.json", b"{}", " does not say its files, fingerprint, statuses"),
+    ],
+)
+def test_a_shard_that_is_damaged_stops_it_before_anything_is_changed(
+    output: Storage, key: str, data: bytes, said: str
+) -> None:
+    output.write(key, data)
     before = contents(output)
-    with pytest.raises(UsageError, match=r"faces/0000-000002.parquet has changed"):
+    with pytest.raises(UsageError, match=key + said) as caught:
         forget(output, [image_id_of("a")])
+    assert "verify OUTPUT --repair" in str(caught.value)
     assert contents(output) == before
 
 
