@@ -9,10 +9,12 @@ from PIL import Image
 
 from pipeline.config import RunConfig, load_config
 from pipeline.crop import to_image
+from pipeline.decode import image_id_of
 from pipeline.detect import DetectAndCrop, face_id_of
 from pipeline.records import ShardTask
 from pipeline.sources import list_images
 from pipeline.storage import Entry
+from pipeline.tombstones import REASON
 
 CROP = 112
 
@@ -115,3 +117,21 @@ def test_face_ids_follow_content_detector_and_box() -> None:
     assert face_id_of("a", "f", box) not in others
     assert len(others) == 3
     assert len(face_id_of("a", "f", box)) == 32
+
+
+def test_a_forgotten_image_is_rejected_under_any_name_and_its_id_not_written_down(
+    stage: DetectAndCrop, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portrait = (photos / "portrait-spacesuit.png").read_bytes()
+    (tmp_path / "1-copy.png").write_bytes(portrait)
+    (tmp_path / "2-longer.png").write_bytes(portrait + b"0")
+    monkeypatch.setattr(stage, "forgotten", frozenset([image_id_of(portrait)]))
+    copy, longer = (shard := stage(task_of(tmp_path))).images
+    assert (copy.status, copy.stage, copy.reason, copy.n_faces) == ("rejected", "fetch", REASON, 0)
+    assert copy.image_id is None
+    assert (longer.status, longer.n_faces, longer.image_id) == (
+        "annotated",
+        1,
+        image_id_of(portrait + b"0"),
+    )
+    assert [face.image for face in shard.faces] == [1]

@@ -1,4 +1,4 @@
-"""The way through S3, on moto's server in this process: list, fetch, commit, verify."""
+"""The way through S3, on moto's server in this process: list, fetch, commit, verify, change."""
 
 from __future__ import annotations
 
@@ -9,13 +9,26 @@ import pandas
 import pytest
 import s3fs
 from fake_model import FakeAnnotator
+from small_output import (
+    Death,
+    MortalStorage,
+    annotated,
+    contents,
+    entry,
+    image_id_of,
+    make_output,
+)
 
 from pipeline import storage as storage_module
+from pipeline.amend import amend_shard
 from pipeline.annotate import AnnotateFaces
 from pipeline.commit import commit_shard
 from pipeline.config import RunConfig
 from pipeline.detect import DetectAndCrop
 from pipeline.errors import UsageError
+from pipeline.forget import forget
+from pipeline.repair import repair
+from pipeline.rewrite import pending, replay
 from pipeline.run_record import read_record
 from pipeline.shards import extend_manifest, read_manifest
 from pipeline.sources import list_images
@@ -117,3 +130,83 @@ def test_an_output_that_holds_something_else_is_refused(bucket: str) -> None:
         read_record(Storage(f"s3://{bucket}/in"))
     with pytest.raises(UsageError, match="is a file"):
         read_record(Storage(f"s3://{bucket}/in/notes.txt"))
+
+
+PHOTOS = [entry(name) for name in ("a", "x", "b", "n")]
+
+
+def test_what_is_hidden_is_hidden_as_in_a_folder(bucket: str) -> None:
+    storage = Storage(f"s3://{bucket}/out")
+    for key in (".journal/x.000000", "faces/.half.1.2.0123abcd", "faces/a.parquet"):
+        storage.write(key, b"x")
+    assert storage.keys() == ["faces/a.parquet"]
+    assert storage.keys(".journal") == [".journal/x.000000"]
+    assert len(storage.keys(hidden=True)) == 3
+
+
+def test_deleting_takes_keys_as_they_are(bucket: str) -> None:
+    storage = Storage(f"s3://{bucket}/out[1]*")
+    for key in ("a", "b", "c?"):
+        storage.write(key, b"x")
+    storage.delete(["c?", "a", "was never there"])
+    assert storage.keys() == ["b"]
+    storage.delete([])
+
+
+def test_a_delete_that_the_server_refuses_is_an_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = {"Errors": [{"Key": "out/a", "Code": "AccessDenied", "Message": "Access Denied"}]}
+    monkeypatch.setattr(storage_module.s3(), "call_s3", lambda *_, **__: refusal)
+    with pytest.raises(OSError, match="out/a could not be removed: Access Denied"):
+        Storage(f"s3://{bucket}/out").delete(["a"])
+
+
+@pytest.mark.parametrize("operation", [2, 4, 6, 8])
+def test_a_change_that_was_interrupted_is_dropped_or_finished(bucket: str, operation: int) -> None:
+    output = Storage(f"s3://{bucket}/out")
+    fingerprint = make_output(output, PHOTOS, 4)
+    again = annotated("0000-000000", [PHOTOS[1]], fingerprint, heal=True)
+    with pytest.raises(Death):
+        amend_shard(MortalStorage(output.root, operation, True), again, fingerprint)
+    is_final = bool(pending(output))
+    assert is_final == (operation > 4)
+    assert bool(verify(output, fingerprint).problems) == is_final
+    assert len(replay(output)) == 1
+    assert output.keys(".journal") == []
+    faces = 6 if is_final else 4
+    assert verify(output, fingerprint).line == f"OK: 4 images, {faces} faces, {faces} meshes"
+
+
+def test_forgetting_leaves_tombstones_and_nothing_else(bucket: str) -> None:
+    output = Storage(f"s3://{bucket}/out")
+    fingerprint = make_output(output, PHOTOS, 2)
+    output.write("report/index.html", b"a page")
+    output.write("faces/0009-000000.parquet", b"left behind")
+    done = forget(output, [image_id_of("a"), image_id_of("b")])
+    assert (done.images, done.faces, done.report) == (2, 4, True)
+    assert output.keys(hidden=True) == [
+        "commits/0000-000000.json",
+        "commits/0000-000001.json",
+        "faces/0000-000000.parquet",
+        "faces/0000-000001.parquet",
+        "images/0000-000000.parquet",
+        "images/0000-000001.parquet",
+        "manifest/0000.parquet",
+        "run.json",
+        "tombstones/0000.parquet",
+    ]
+    assert verify(output, fingerprint).line == "OK: 2 images, 0 faces, 0 meshes"
+
+
+def test_repair_ends_the_uploads_to_this_output_alone(bucket: str) -> None:
+    filesystem = storage_module.s3()
+    output = Storage(f"s3://{bucket}/out")
+    make_output(output, PHOTOS, 4)
+    before = contents(output)
+    for key in ("out/meshes/a.tar", "out/faces/b.parquet", "outside/c"):
+        filesystem.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+    assert repair(output) == ["ended 2 uploads that were never finished"]
+    left = filesystem.call_s3("list_multipart_uploads", Bucket=bucket)["Uploads"]
+    assert [upload["Key"] for upload in left] == ["outside/c"]
+    assert contents(output) == before
+    assert repair(output) == []
+    filesystem.call_s3("abort_multipart_upload", Bucket=bucket, Key="outside/c", UploadId=left[0]["UploadId"])

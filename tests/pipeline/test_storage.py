@@ -45,6 +45,8 @@ def test_temporary_files_are_not_listed(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "b").write_bytes(b"x")
     assert Storage(str(tmp_path)).keys() == []
+    assert Storage(str(tmp_path)).keys(".hidden") == [".hidden/b"]
+    assert Storage(str(tmp_path)).keys(hidden=True) == [".a.123.tmp", ".hidden/b"]
     assert not Storage(str(tmp_path)).is_empty()
 
 

@@ -16,6 +16,7 @@ from schemas import (
     images_schema,
     manifest_schema,
     read_provenance,
+    tombstones_schema,
     vector,
 )
 
@@ -45,6 +46,7 @@ FACES = (
 
 def test_columns_are_those_of_the_contract() -> None:
     assert manifest_schema().names == ["uri", "size", "etag", "shard"]
+    assert tombstones_schema().names == ["image_id", "version_sha256"]
     assert images_schema().names == IMAGES.split()
     assert faces_schema(FaceDims(3, 2, 1)).names == FACES.split()
 
@@ -69,7 +71,7 @@ def test_arrays_have_the_sizes_of_the_contract_and_of_the_face_model() -> None:
 
 
 def test_every_column_says_what_it_means() -> None:
-    for schema in (manifest_schema(), images_schema(), faces_schema(FaceDims(3, 2, 1))):
+    for schema in (manifest_schema(), tombstones_schema(), images_schema(), faces_schema(FaceDims(3, 2, 1))):
         assert schema.metadata[b"schema_version"]
         for field in schema:
             assert field.metadata[b"description"], field.name
