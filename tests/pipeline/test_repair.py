@@ -46,13 +46,13 @@ def test_what_belongs_to_no_commit_is_removed(output: Storage) -> None:
     root = Path(output.root)
     for key in ("images/0007-000000.parquet", "faces/0007-000000.parquet", "meshes/left.tar", "faces/note"):
         output.write(key, b"x")
-    for folder in ("faces", "commits", ".", "report", JOURNAL):
+    for folder in ("faces", "commits", ".", "report", "tombstones", JOURNAL):
         (root / folder).mkdir(exist_ok=True)
         (root / folder / ".s.parquet.4242.139872.0123abcd").write_bytes(b"half")
     assert repair(output) == [
         "removed 4 files that belong to no commit: "
         "images/0007-000000.parquet, faces/0007-000000.parquet, faces/note and 1 more",
-        "removed 5 temporary files of processes that were killed",
+        "removed 6 temporary files of processes that were killed",
     ]
     assert contents(output) == before
     assert problems(output) == []

@@ -197,7 +197,11 @@ def test_forgetting_leaves_tombstones_and_nothing_else(bucket: str) -> None:
     assert verify(output, fingerprint).line == "OK: 2 images, 0 faces, 0 meshes"
 
 
-def test_repair_ends_the_uploads_to_this_output_alone(bucket: str) -> None:
+def refuse(self: Storage) -> int:
+    raise PermissionError("Access Denied")
+
+
+def test_repair_ends_the_uploads_to_this_output_alone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     filesystem = storage_module.s3()
     output = Storage(f"s3://{bucket}/out")
     make_output(output, PHOTOS, 4)
@@ -209,4 +213,6 @@ def test_repair_ends_the_uploads_to_this_output_alone(bucket: str) -> None:
     assert [upload["Key"] for upload in left] == ["outside/c"]
     assert contents(output) == before
     assert repair(output) == []
+    monkeypatch.setattr(Storage, "abort_uploads", refuse)
+    assert repair(output) == ["uploads that were never finished, if there are any, are left: Access Denied"]
     filesystem.call_s3("abort_multipart_upload", Bucket=bucket, Key="outside/c", UploadId=left[0]["UploadId"])
