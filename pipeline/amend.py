@@ -182,11 +182,12 @@ def _exchanged(old: pa.Table, fresh: pa.Table) -> pa.Table:
     if Counter(uri for uri in uris if uri in waiting) != {uri: len(rows) for uri, rows in waiting.items()}:
         raise UsageError("the images that were done again are not those of the committed shard")
     order = [waiting[uri].popleft() if uri in waiting else index for index, uri in enumerate(uris)]
-    return pa.concat_tables([old, fresh]).take(order)
+    return pa.concat_tables([old, fresh]).take(pa.array(order, pa.int64()))
 
 
 def _ordered(faces: pa.Table, images: pa.Table) -> pa.Table:
     """Faces in the order of their images; those of one image keep theirs."""
     place = {uri: index for index, uri in reversed(list(enumerate(images["uri"].to_pylist())))}
     uris = faces["uri"].to_pylist()
-    return faces.take(sorted(range(len(uris)), key=lambda row: place[uris[row]]))
+    order = sorted(range(len(uris)), key=lambda row: place[uris[row]])
+    return faces.take(pa.array(order, pa.int64()))

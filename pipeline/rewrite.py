@@ -142,7 +142,8 @@ def _staged(storage: Storage, key: str, file: dict[str, Any]) -> bytes:
 
 def _damaged(storage: Storage, key: str, why: str) -> str:
     return (
-        f"the journal {storage.uri(key)} cannot be replayed: {why}; remove it by hand to give its change up"
+        f"the journal {storage.uri(key)} cannot be replayed: {why}; remove it by hand to give its change up, then "
+        "`facegpt verify OUTPUT --repair`"
     )
 
 

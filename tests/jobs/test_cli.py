@@ -164,12 +164,16 @@ def test_the_last_line_says_what_was_done() -> None:
     )
 
 
-@pytest.mark.parametrize("job", ["status", "verify"])
+@pytest.mark.parametrize(
+    ("job", "rest"),
+    [("status", []), ("verify", []), ("verify", ["--repair"]), ("retry", []), ("forget", ["0" * 32])],
+)
 def test_a_run_that_is_not_there_is_one_line(
-    job: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    job: str, rest: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([job, str(tmp_path / "nowhere")]) == 2
+    assert main([job, str(tmp_path / "nowhere"), *rest]) == 2
     assert "there is no run at" in complaint(capsys)
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_status_and_verify_of_an_empty_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,6 +197,14 @@ def test_amended_rows_take_their_places_and_all_others_stay(tmp_path: Path) -> N
     assert tables(storage) == (images, faces)
 
 
+def test_a_shard_without_any_face_is_amended(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    fingerprint = make_output(storage, [entry("x"), entry("n")], 2)
+    for heal, counts in ((False, "2 images, 0 faces, 0 meshes"), (True, "2 images, 2 faces, 2 meshes")):
+        amend_shard(storage, annotated(SHARD, [entry("x")], fingerprint, heal), fingerprint)
+        assert verify(storage, fingerprint).line == f"OK: {counts}"
+
+
 def tables(storage: Storage) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     images, faces = (
         pq.read_table(storage_file(storage, f"{name}/{SHARD}.parquet")).to_pylist()
