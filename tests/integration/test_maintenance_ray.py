@@ -21,6 +21,8 @@ from pipeline.run import annotate
 from pipeline.samples import collect
 from pipeline.tombstones import REASON
 
+pytestmark = pytest.mark.timeout(600)
+
 SMALL_SHARDS = ["shards.min_images=2", "shards.max_images=2", "workers.detect=1", "workers.annotate=1"]
 
 
