@@ -71,12 +71,15 @@ class ShardConfig(Section):
 
 
 class WorkerConfig(Section):
-    """Worker processes per stage (absent: as many as the machine suggests), and `fetch_threads` per detect worker."""
+    """Worker processes per stage (absent: as many as the machine suggests), `fetch_threads` per detect worker, and
+    `image_seconds`: when the work on one image is stopped, and the image fails.
+    """
 
     detect: Positive | None = None
     annotate: Positive | None = None
     commit: Positive | None = None
     fetch_threads: Positive = 8
+    image_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 
 class RunConfig(Section):
