@@ -19,7 +19,7 @@ from pipeline.sources import describe
 from schemas import FaceDims, Provenance, faces_schema
 
 if TYPE_CHECKING:
-    from facegpt.model.annotator import FaceAnnotation
+    from facegpt.model.annotation import FaceAnnotation
 
 COEFFICIENTS = ("shape", "expression", "albedo", "lighting", "rotation", "translation", "camera")
 ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")

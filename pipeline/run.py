@@ -9,10 +9,11 @@ from typing import Any
 
 from pipeline.annotator import AnnotatorSource, Checkpoint
 from pipeline.commit import committed_shards
-from pipeline.config import RunConfig
+from pipeline.config import NULL, RunConfig
 from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined, fingerprints
+from pipeline.null import NullSource, notice
 from pipeline.progress import RunProgress
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
 from pipeline.shards import extend_manifest, new_images, read_manifest, shard_size
@@ -68,13 +69,15 @@ def annotate(
     if normalize(location) == storage.root:
         raise UsageError("INPUT and OUTPUT are the same place")
     record = read_record(storage, any_version=replace)
-    source = source or Checkpoint(config.model.path)
+    source = source or (NullSource() if config.model.path == NULL else Checkpoint(config.model.path))
     parts = _fingerprints(config, source)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
     listing = list_images(location, output=output, limit=limit)
     changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
     say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
+    if dry := notice(config.model_dump()):
+        say(dry)
     others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
     say(f"{len(listing.images):,} images in {location}{others}")
     if record is not None and replace:
