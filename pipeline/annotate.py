@@ -20,7 +20,7 @@ from pipeline.sources import describe
 from schemas import FaceDims, Provenance, faces_schema
 
 if TYPE_CHECKING:
-    from facegpt.model.annotator import FaceAnnotation
+    from facegpt.model.annotation import FaceAnnotation
 
 LOG = logging.getLogger("facegpt")
 COEFFICIENTS = ("shape", "expression", "albedo", "lighting", "rotation", "translation", "camera")

@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.sources import describe
 
 if TYPE_CHECKING:
-    from facegpt.model.annotator import FaceAnnotation
+    from facegpt.model.annotation import FaceAnnotation
     from facegpt.morphable import FaceModel
 
 

@@ -31,7 +31,16 @@ from pipeline.guarded import annotate_work
 from pipeline.records import ShardOutcome, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Storage
-from pipeline.worker import Stage, Worker, annotate_stage, commit_stage, detect_stage
+from pipeline.worker import (
+    Annotate,
+    Commit,
+    Detect,
+    Stage,
+    Worker,
+    annotate_stage,
+    commit_stage,
+    detect_stage,
+)
 
 OBJECT_STORE_BYTES = 2 * 10**9
 RESTARTS_PER_SHARD = 3
@@ -143,23 +152,23 @@ def execute(
     guarded = None
     if careful:
         guarded = ray.cloudpickle.dumps(partial(annotate_work, source, plan.device, plan.threads))
-    stages: list[tuple[str, Callable[[], Stage], int, int | None]] = [
-        ("detect", partial(detect_stage, config, source.crop_size), plan.detect, None),
+    stages: list[tuple[type[Worker], Callable[[], Stage], int, int | None]] = [
+        (Detect, partial(detect_stage, config, source.crop_size), plan.detect, None),
         (
-            "annotate",
+            Annotate,
             partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint, guarded),
             plan.annotate,
             gpus,
         ),
-        ("commit", partial(commit_stage, storage, fingerprint), plan.commit, None),
+        (Commit, partial(commit_stage, storage, fingerprint), plan.commit, None),
     ]
-    for name, make, workers, stage_gpus in stages:
+    for worker, make, workers, stage_gpus in stages:
         with warnings.catch_warnings():
             # max_restarts has no named parameter in this release of Ray, and is deprecated where it can be given.
             warnings.simplefilter("ignore", DeprecationWarning)
             data = data.map_batches(
-                Worker,
-                fn_constructor_kwargs={"name": name, "make": make},
+                worker,
+                fn_constructor_kwargs={"name": worker.__name__.lower(), "make": make},
                 batch_size=1,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.annotator import AnnotatorSource, Checkpoint
 from pipeline.commit import committed_shards
-from pipeline.config import RunConfig
+from pipeline.config import NULL, RunConfig
 from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined, fingerprints
 from pipeline.lock import run_lock
+from pipeline.null import NullSource, notice
 from pipeline.progress import RunProgress
 from pipeline.records import ShardTask
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
@@ -76,10 +77,9 @@ def annotate(
     if normalize(location) == storage.root:
         raise UsageError("INPUT and OUTPUT are the same place")
     read_record(storage, any_version=replace)
+    source = source or (NullSource() if config.model.path == NULL else Checkpoint(config.model.path))
     with run_lock(storage):
-        return _locked(
-            storage, location, config, limit, replace, source or Checkpoint(config.model.path), say
-        )
+        return _locked(storage, location, config, limit, replace, source, say)
 
 
 def _locked(
@@ -98,6 +98,8 @@ def _locked(
     listing = list_images(location, output=storage.root, limit=limit)
     changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
     say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
+    if dry := notice(config.model_dump()):
+        say(dry)
     others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
     say(f"{len(listing.images):,} images in {location}{others}")
     if record is not None and replace:

@@ -124,7 +124,9 @@ class Sandbox:
     def _await_readiness(self, link: Connection) -> None:
         """What the child imports and loads is no item's time."""
         try:
-            ready = pickle.loads(link.recv_bytes()) if link.poll(START_SECONDS) else Failure("it does not start")
+            ready = (
+                pickle.loads(link.recv_bytes()) if link.poll(START_SECONDS) else Failure("it does not start")
+            )
         except (EOFError, ConnectionError):
             ready = Failure(self._obituary())
         if isinstance(ready, Failure):

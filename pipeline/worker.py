@@ -58,6 +58,18 @@ class Worker:
             }
 
 
+class Detect(Worker):
+    """Named apart, so that the lists of processes and Ray's pages tell the stages apart."""
+
+
+class Annotate(Worker):
+    """See `Detect`."""
+
+
+class Commit(Worker):
+    """See `Detect`."""
+
+
 def detect_stage(config: RunConfig, crop_size: int) -> Stage:
     """Detects in a process of its own."""
     from pipeline.guarded import GuardedDetect
