@@ -30,8 +30,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard; `refused`: why the output took
-    no more, if that ended the run.
+    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard; `refused`: why the output
+    took no more, if that ended the run.
     """
 
     shards: int
