@@ -7,6 +7,7 @@ OUTPUT is a folder or an s3:// prefix. The same command again goes on where it s
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from pipeline.config import load_config
@@ -17,6 +18,7 @@ EXAMPLES = """\
   facegpt annotate photos/ faces/
   facegpt annotate s3://bucket/photos s3://bucket/faces --set model.device=cuda
   facegpt annotate photos/ faces/ --set detector.name=insightface --set detector.model=det_500m.onnx
+  facegpt annotate photos/ dry/ --detector null --model null   # a dry run: everything but faces; its rows are no data
   facegpt annotate photos/ try/ --limit 100 --max-failed 0.01
 """
 SHOWN = 5
@@ -28,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "output", metavar="OUTPUT", help="folder or s3:// prefix; new, empty, or of an earlier run"
+    )
+    parser.add_argument(
+        "--model", metavar="PATH", help="short for --set model.path=PATH; `null` looks at no face"
+    )
+    parser.add_argument(
+        "--detector", metavar="NAME", help="short for --set detector.name=NAME; `null` looks for no face"
     )
     parser.add_argument("--config", metavar="FILE", help="YAML; what it leaves out has its default")
     parser.add_argument(
@@ -54,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    config = load_config(args.config, args.overrides)
+    # JSON quotes a name such that YAML, which the values of overrides are, reads it as the text that it is.
+    short = {"model.path": args.model, "detector.name": args.detector}
+    names = [f"{key}={json.dumps(name)}" for key, name in short.items() if name is not None]
+    config = load_config(args.config, [*args.overrides, *names])
     if args.print_config:
         print(config.as_yaml(), end="")
         return 0
@@ -70,17 +81,27 @@ def conclude(summary: RunSummary, output: str, max_failed: float) -> int:
     """
     if not summary.shards:
         return 0
-    for shard, reason in list(summary.errors.items())[:SHOWN]:
-        print(f"shard {shard} is not committed: {reason}", file=sys.stderr)
-    if len(summary.errors) > SHOWN:
-        print(f"and {len(summary.errors) - SHOWN} more shards", file=sys.stderr)
+    if summary.refused:
+        print(f"the run was stopped, since OUTPUT takes no more: {summary.refused}", file=sys.stderr)
+    else:
+        _complain(summary.errors)
     if not summary.committed:
         raise NothingRanError("no shard was committed; see the reasons above")
     print(line(summary, output))
     if summary.errors:
-        print(f"{len(summary.errors)} shards are left; the same command tries them again", file=sys.stderr)
+        print(
+            f"{len(summary.errors)} shards are left, the others are whole; the same command tries them again",
+            file=sys.stderr,
+        )
         return 1
     return 1 if summary.failed_share > max_failed else 0
+
+
+def _complain(errors: dict[str, str]) -> None:
+    for shard, reason in list(errors.items())[:SHOWN]:
+        print(f"shard {shard} is not committed: {reason}", file=sys.stderr)
+    if len(errors) > SHOWN:
+        print(f"and {len(errors) - SHOWN} more shards", file=sys.stderr)
 
 
 def line(summary: RunSummary, output: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 
 from pipeline.run_record import existing_run
 from pipeline.status import read_status
@@ -29,10 +28,17 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(
             json.dumps(
-                {**asdict(status), "fingerprint": record["fingerprint"], "complete": status.is_complete}
+                {
+                    **vars(status),  # asdict would make a Counter of a Counter's items
+                    "notice": record.get("notice"),
+                    "fingerprint": record["fingerprint"],
+                    "complete": status.is_complete,
+                }
             )
         )
         return 0
+    if "notice" in record:
+        print(f"notice    {record['notice']}")
     print(f"images    {status.images_done:,} of {status.images:,}")
     print(f"shards    {status.shards_done:,} of {status.shards:,} committed")
     print(f"faces     {status.faces:,}")

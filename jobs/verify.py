@@ -18,7 +18,7 @@ from pipeline.verify import verify
 
 EXAMPLES = """\
   facegpt verify faces/
-  facegpt verify s3://bucket/faces --repair   # while no other command works on it
+  facegpt verify s3://bucket/faces --repair
 """
 SHOWN = 20
 

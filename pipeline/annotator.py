@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.sources import describe
 
 if TYPE_CHECKING:
-    from facegpt.model.annotator import FaceAnnotation
+    from facegpt.model.annotation import FaceAnnotation
     from facegpt.morphable import FaceModel
 
 
@@ -33,6 +33,10 @@ class Annotator(Protocol):
     def crop_size(self) -> int: ...
 
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> Sequence[FaceAnnotation]: ...
+
+
+class CrashError(Exception):
+    """The model's process died of some crops, or was stopped; the message is the reason, for people."""
 
 
 class AnnotatorSource(Protocol):

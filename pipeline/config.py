@@ -8,11 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.errors import UsageError
 
+NULL = "null"
+"""The name of the detector and of the model that look at nothing: a dry run of everything else."""
+
+
+def _named(value: Any) -> Any:
+    if value is None:
+        # YAML's bare null, or an empty value: too easily an oversight to be taken for the wish to see no face.
+        raise ValueError(
+            'a name is wanted; the dry mode\'s is the text "null", in quotes (or --detector null, --model null)'
+        )
+    return value
+
+
 Positive = Annotated[int, Field(gt=0)]
+Name = Annotated[str, BeforeValidator(_named)]
 
 
 class Section(BaseModel):
@@ -32,15 +46,16 @@ class DecodeConfig(Section):
 class DetectorConfig(Section):
     """The face detector.
 
-    `name`: `dlib` or `insightface`. `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file.
-    `min_score`: on the detector's own scale (dlib: -1 to 3, insightface: 0 to 1); absent, its usual one.
+    `name`: `dlib`, `insightface`, or `"null"`, which finds a box in the middle of most images without looking for a
+    face (a dry run). `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file.
+    `min_score`: on the detector's own scale (dlib: -1 to 3, the others: 0 to 1); absent, its usual one.
     `max_side`: long side in px that larger images are fitted into (insightface: the side of the network's input).
     `upsample`: how much a small image may be enlarged at most. `padded_pass`: look again with a border when nothing was
     found, which finds faces that fill the frame. `max_faces` per image, the surest ones. `max_overlap`: of two boxes
     whose intersection over union is higher, the surer one stays.
     """
 
-    name: str = "dlib"
+    name: Name = "dlib"
     model: str | None = None
     min_score: float | None = None
     max_side: Annotated[int, Field(ge=64)] | None = None
@@ -51,9 +66,13 @@ class DetectorConfig(Section):
 
 
 class ModelConfig(Section):
-    """FaceGPT. `path`: a folder or `bundled`; `device`: auto is a GPU if there is one; `micro_batch`: crops."""
+    """FaceGPT.
 
-    path: str = "bundled"
+    `path`: a folder, `bundled`, or `"null"`, which says the mean face of everything (a dry run). `device`: auto is a
+    GPU if there is one. `micro_batch`: crops.
+    """
+
+    path: Name = "bundled"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     micro_batch: Positive = 32
 
@@ -72,12 +91,15 @@ class ShardConfig(Section):
 
 
 class WorkerConfig(Section):
-    """Worker processes per stage (absent: as many as the machine suggests), and `fetch_threads` per detect worker."""
+    """Worker processes per stage (absent: as many as the machine suggests), `fetch_threads` per detect worker, and
+    `image_seconds`: when the work on one image is stopped, and the image fails.
+    """
 
     detect: Positive | None = None
     annotate: Positive | None = None
     commit: Positive | None = None
     fetch_threads: Positive = 8
+    image_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 
 class RunConfig(Section):
@@ -107,6 +129,10 @@ class RunConfig(Section):
     def as_yaml(self) -> str:
         """The whole configuration with its defaults, as YAML that `load_config` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+NAMES = ("detector.name", "model.path")
+"""The settings that `null` is a value of."""
 
 
 def load_config(path: str | None = None, overrides: list[str] | None = None) -> RunConfig:
@@ -150,6 +176,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {override}: the value is not YAML") from None
+    if value is None and key in NAMES and text.strip() == NULL:
+        value = NULL  # typed out on the command line, it is meant
     *sections, last = key.split(".")
     for section in sections:
         inner = values.setdefault(section, {})

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.amend import put_shard, read_ledger, read_shard, remove_shard
 from pipeline.commit import committed_shards
 from pipeline.errors import UsageError
+from pipeline.lock import run_lock
 from pipeline.repair import sweep
 from pipeline.rewrite import Changes, replay, rewriting
 from pipeline.run_record import KEY, existing_run
@@ -52,16 +53,22 @@ class Forgotten:
 def forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
     """Removes these images and all their copies from the ledger, `faces`, the meshes, the manifest and run.json.
 
-    All of it takes effect at once, or not at all. Nobody else may be writing to the output.
+    All of it takes effect at once, or not at all.
 
     Args:
         storage: of the output.
         image_ids: as in the tables.
 
     Raises:
-        UsageError: there is no run, an image is not known, or the output cannot be written.
+        UsageError: there is no run, or another command is at work on it; an image is not known; or the output cannot be
+            written.
     """
-    record = existing_run(storage)
+    existing_run(storage)
+    with run_lock(storage):
+        return _forget(storage, image_ids)
+
+
+def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
     said = replay(storage)
     tombstones = read_tombstones(storage)
     wanted = {image_id.lower() for image_id in image_ids}
@@ -72,11 +79,11 @@ def forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
     if unknown:
         more = f" (nor {len(unknown) - 1} others)" if len(unknown) > 1 else ""
         raise UsageError(f"no image {unknown[0]} in {storage.root}{more}; nothing was forgotten")
+    record = existing_run(storage)
     report = storage.keys(REPORT) if found else []
     faces = 0
     try:
         if found:
-            record = existing_run(storage)  # a replay may have changed it
             with rewriting(storage, "forget") as changes:
                 faces = sum(_forget_in(storage, changes, shard, there) for shard in found)
                 entries = _forget_listed(storage, changes, found)
@@ -149,22 +156,33 @@ def _forget_listed(
             ids[shard, row["uri"]].append(row["image_id"])
     gone: list[tuple[str, Entry]] = []
     for key in storage.keys(MANIFEST):
-        table = pq.read_table(io.BytesIO(storage.read(key)))
-        keep = [True] * table.num_rows
-        maybe = _among(table["shard"], found).to_numpy().nonzero()[0].tolist()
-        for index, row in zip(maybe, table.take(pa.array(maybe, pa.int64())).to_pylist(), strict=True):
-            waiting = ids[row["shard"], row["uri"]]
-            if waiting:
-                gone.append((waiting.pop(), Entry(row["uri"], row["size"], row["etag"])))
-                keep[index] = False
-        if not all(keep):
-            changes.write(key, to_parquet(table.filter(pa.array(keep))))
+        before, sink = len(gone), io.BytesIO()
+        file = pq.ParquetFile(io.BytesIO(storage.read(key)))
+        with pq.ParquetWriter(sink, file.schema_arrow, compression="zstd") as writer:
+            # Group by group: where a group is a shard, it stays one.
+            for group in range(file.num_row_groups):
+                writer.write_table(_kept(file.read_row_group(group), ids, gone))
+        if len(gone) > before:
+            changes.write(key, sink.getvalue())
     lost = Counter({key: len(left) for key, left in ids.items() if left})
     if lost:
         raise UsageError(
             f"the manifest does not list {lost.total()} of these images; see `facegpt verify {storage.root}`"
         )
     return gone
+
+
+def _kept(table: pa.Table, ids: dict[tuple[str, str], list[str]], gone: list[tuple[str, Entry]]) -> pa.Table:
+    """The rows of a part of the manifest that stay; the others are moved from `ids` to `gone`."""
+    keep = [True] * table.num_rows
+    shards = {shard for shard, _ in ids}
+    maybe = _among(table["shard"], shards).to_numpy().nonzero()[0].tolist()
+    for index, row in zip(maybe, table.take(pa.array(maybe, pa.int64())).to_pylist(), strict=True):
+        waiting = ids.get((row["shard"], row["uri"]))
+        if waiting:
+            gone.append((waiting.pop(), Entry(row["uri"], row["size"], row["etag"])))
+            keep[index] = False
+    return table.filter(pa.array(keep, pa.bool_()))
 
 
 def _forget_inputs(changes: Changes, record: dict[str, Any], uris: set[str]) -> None:

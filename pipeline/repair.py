@@ -1,4 +1,4 @@
-"""Putting an output in order again, without touching what a sound commit names. Nobody else may be writing to it."""
+"""Putting an output in order again, without touching what a sound commit names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.commit import FOLDER, committed_shards, read_commit
 from pipeline.errors import UsageError
+from pipeline.lock import run_lock
 from pipeline.rewrite import JOURNAL, replay
 from pipeline.run_record import OWN
 from pipeline.shards import read_manifest
@@ -29,12 +30,13 @@ def repair(storage: Storage) -> list[str]:
         What was done, a line for each; nothing if there was nothing to do.
 
     Raises:
-        UsageError: a journal is damaged, or the output cannot be read or written.
+        UsageError: a journal is damaged, the output cannot be read or written, or another command is at work on it.
     """
     try:
-        said = replay(storage)
-        withdrawn, kept = withdraw(storage)
-        return said + withdrawn + sweep(storage, kept)
+        with run_lock(storage):
+            said = replay(storage)
+            withdrawn, kept = withdraw(storage)
+            return said + withdrawn + sweep(storage, kept)
     except UsageError:
         raise
     except Exception as error:
@@ -81,7 +83,7 @@ def _trouble(storage: Storage, shard: str) -> tuple[str, set[str]]:
 
 def sweep(storage: Storage, kept: set[str] | None = None) -> list[str]:
     """Removes the files of tables and packs that no commit names (but for `kept`), temporary files of processes that
-    were killed, and uploads that were never finished.
+    were killed, and uploads that were never finished. The caller holds the run's lock.
 
     Returns:
         What was done, a line for each.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +12,14 @@ from pipeline.amend import read_ledger, sound_commit
 from pipeline.annotator import AnnotatorSource
 from pipeline.commit import committed_shards
 from pipeline.config import config_of
-from pipeline.errors import UsageError
 from pipeline.fingerprint import combined
+from pipeline.lock import run_lock
 from pipeline.progress import RunProgress
 from pipeline.records import ShardTask
 from pipeline.rewrite import replay
-from pipeline.run import Run, RunSummary, Say, fingerprints_of, model_of
-from pipeline.run_record import check_same, existing_run, now, write_record
+from pipeline.run import Run, RunSummary, Say, fingerprints_of, model_of, store, work_through
+from pipeline.run_record import check_same, existing_run, now
 from pipeline.shards import Manifest, read_manifest
-from pipeline.sources import describe
 from pipeline.storage import Storage
 
 READERS = 16
@@ -55,7 +53,7 @@ def retry(
     source: AnnotatorSource | None = None,
     say: Say = print,
 ) -> RunSummary:
-    """Does the chosen failed images of `output` again; all other rows stay. Nobody else may be writing to it.
+    """Does the chosen failed images of `output` again; all other rows stay as they are.
 
     Args:
         output: a folder or s3:// prefix with a run.
@@ -75,10 +73,15 @@ def retry(
     source = source or model_of(config)
     parts = fingerprints_of(config, source)
     check_same(existing_run(storage), parts, storage.root, WAY_OUT)
-    for line in replay(storage):
-        say(line)
-    run = Run(storage, existing_run(storage), config, source, combined(parts))
-    choice = choice or Choice()
+    with run_lock(storage):
+        for line in replay(storage):
+            say(line)
+        run = Run(storage, existing_run(storage), config, source, combined(parts))
+        return _retry(run, choice or Choice(), say)
+
+
+def _retry(run: Run, choice: Choice, say: Say) -> RunSummary:
+    storage = run.storage
     tasks, outdated = failed_tasks(storage, read_manifest(storage), choice)
     if outdated:
         say(f"{outdated:,} {choice} are left as they are: a newer version of the file is in the output")
@@ -116,27 +119,15 @@ def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
 
 def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummary:
     # Ray takes seconds to import, and a retry that finds nothing to do should not.
-    from pipeline.graph import cluster, execute, plan_workers
+    from pipeline.graph import cluster, plan_workers
 
     started = now()
     todo = sum(len(task.images) for task in tasks)
-    died = "its worker process died"
     with cluster() as (cpus, gpus):
         plan = plan_workers(run.config, cpus, gpus)
         say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
-        done: set[str] = set()
         with RunProgress(todo) as progress:
-            try:
-                for outcome in execute(
-                    tasks, run.config, run.source, run.storage, run.fingerprint, plan, amends=True
-                ):
-                    progress.add(outcome)
-                    if not outcome.error:
-                        done.add(outcome.shard)
-            except Exception as error:
-                # Ray itself gave up; what is done stays, and what is not is reported and left for the next call.
-                died = f"the run ended early: {type(error).__name__}: {describe(error)}"
-    errors = {shard: progress.errors.get(shard, died) for shard in _left(tasks, done)}
+            errors = work_through(run, tasks, plan, progress, amends=True)
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
         replay(run.storage)
@@ -149,6 +140,7 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
         statuses=progress.statuses,
         seconds=progress.seconds,
         errors=errors,
+        refused=progress.refused,
     )
     run.record["invocations"].append(
         {
@@ -164,12 +156,6 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
             "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
         }
     )
-    try:
-        write_record(run.storage, run.record)
-    except Exception as error:
-        raise UsageError(f"cannot write to OUTPUT {run.storage.root}: {describe(error)}") from error
+    if not progress.refused:
+        store(run)
     return summary
-
-
-def _left(tasks: Iterable[ShardTask], done: set[str]) -> list[str]:
-    return [task.shard for task in tasks if task.shard not in done]

@@ -92,7 +92,7 @@ def finish(storage: Storage, name: str) -> None:
 
 
 def replay(storage: Storage) -> list[str]:
-    """Finishes what is recorded, drops what is not; nobody else may be writing to the output.
+    """Finishes what is recorded, drops what is not. The caller holds the run's lock.
 
     Returns:
         What was done, a line for each.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.annotator import AnnotatorSource, Checkpoint
 from pipeline.commit import committed_shards
-from pipeline.config import RunConfig
+from pipeline.config import NULL, RunConfig
 from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined, fingerprints
+from pipeline.lock import run_lock
+from pipeline.null import NullSource, notice
 from pipeline.progress import RunProgress
+from pipeline.records import ShardTask
 from pipeline.rewrite import replay
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
 from pipeline.shards import extend_manifest, new_images, read_manifest, shard_size
@@ -21,12 +24,17 @@ from pipeline.sources import describe, list_images
 from pipeline.storage import Entry, Storage, normalize
 from pipeline.tombstones import read_tombstones
 
+if TYPE_CHECKING:
+    from pipeline.graph import Plan
+
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard."""
+    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard; `refused`: why the output
+    took no more, if that ended the run.
+    """
 
     shards: int
     committed: int
@@ -36,6 +44,7 @@ class RunSummary:
     statuses: Counter[str]
     seconds: float
     errors: dict[str, str]
+    refused: str = ""
 
     @property
     def failed_share(self) -> float:
@@ -69,14 +78,30 @@ def annotate(
     storage = Storage(output)
     if normalize(location) == storage.root:
         raise UsageError("INPUT and OUTPUT are the same place")
-    record = read_record(storage, any_version=replace)
+    read_record(storage, any_version=replace)
     source = source or model_of(config)
+    with run_lock(storage):
+        return _locked(storage, location, config, limit, replace, source, say)
+
+
+def _locked(
+    storage: Storage,
+    location: str,
+    config: RunConfig,
+    limit: int | None,
+    replace: bool,
+    source: AnnotatorSource,
+    say: Say,
+) -> RunSummary:
+    record = read_record(storage, any_version=replace)
     parts = fingerprints_of(config, source)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
-    listing = list_images(location, output=output, limit=limit)
+    listing = list_images(location, output=storage.root, limit=limit)
     changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
     say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
+    if dry := notice(config.model_dump()):
+        say(dry)
     others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
     say(f"{len(listing.images):,} images in {location}{others}")
     if record is not None and (finished := replay(storage)):
@@ -103,7 +128,7 @@ class Run:
 
 def model_of(config: RunConfig) -> AnnotatorSource:
     """The model that a configuration names, not loaded yet; raises UsageError if there is none."""
-    return Checkpoint(config.model.path)
+    return NullSource() if config.model.path == NULL else Checkpoint(config.model.path)
 
 
 def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:
@@ -127,12 +152,12 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
         say(f"nothing to do: all {manifest.n_images:,} images in {run.storage.root} are committed")
         return RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
     # Ray takes seconds to import, and a run that finds nothing to do should not.
-    from pipeline.graph import cluster, execute, plan_workers
+    from pipeline.graph import cluster, plan_workers
 
     started = now()
     with cluster() as (cpus, gpus):
         plan = plan_workers(run.config, cpus, gpus)
-        _store(run)
+        store(run)
         size = shard_size(len(fresh), plan.detect + plan.annotate, run.config.shards)
         manifest = extend_manifest(run.storage, manifest, fresh, size)
         tasks = [task for task in manifest.tasks if task.shard not in done]
@@ -142,26 +167,18 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
             f"{todo:,} images in {len(tasks):,} shards to do{known}; {plan.detect} detect and {plan.annotate} annotate "
             f"workers, model on {plan.device}"
         )
-        died = "its worker process died"
         with RunProgress(todo) as progress:
-            try:
-                for outcome in execute(tasks, run.config, run.source, run.storage, run.fingerprint, plan):
-                    progress.add(outcome)
-            except Exception as error:
-                # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
-                died = f"the run ended early: {type(error).__name__}: {describe(error)}"
-    committed = set(committed_shards(run.storage))
-    lost = [task.shard for task in tasks if task.shard not in committed]
-    errors = {shard: progress.errors.get(shard, died) for shard in lost}
+            errors = work_through(run, tasks, plan, progress)
     summary = RunSummary(
         shards=len(tasks),
-        committed=len(tasks) - len(lost),
+        committed=len(tasks) - len(errors),
         images=progress.images,
         faces=progress.faces,
         meshes=progress.meshes,
         statuses=progress.statuses,
         seconds=progress.seconds,
         errors=errors,
+        refused=progress.refused,
     )
     run.record["invocations"].append(
         {
@@ -172,16 +189,52 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
             "faces": summary.faces,
             "meshes": summary.meshes,
             "statuses": dict(sorted(summary.statuses.items())),
-            "uncommitted_shards": len(lost),
+            "uncommitted_shards": len(errors),
             "seconds": round(summary.seconds, 1),
             "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
         }
     )
-    _store(run)
+    if not progress.refused:
+        store(run)
     return summary
 
 
-def _store(run: Run) -> None:
+def work_through(
+    run: Run, tasks: list[ShardTask], plan: Plan, progress: RunProgress, amends: bool = False
+) -> dict[str, str]:
+    """Executes the shards; gives those that stay uncommitted, with the reason. `amends`: see `execute`.
+
+    What is lost without a word, because a worker process died, is done again with each image in a process of its own.
+    """
+    from pipeline.graph import execute
+
+    left, died = tasks, "its worker process died"
+    done: set[str] = set()
+    for careful in (False, True):
+        try:
+            for outcome in execute(
+                left, run.config, run.source, run.storage, run.fingerprint, plan, careful, amends
+            ):
+                progress.add(outcome)
+                if not outcome.error:
+                    done.add(outcome.shard)
+                if outcome.refused:
+                    break
+        except Exception as error:
+            # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
+            died = f"the run ended early: {type(error).__name__}: {describe(error)}"
+        if not amends:
+            done = set(committed_shards(run.storage))
+        if progress.refused:
+            return {task.shard: progress.refused for task in tasks if task.shard not in done}
+        left = [task for task in left if task.shard not in done and task.shard not in progress.errors]
+        if not left:
+            break
+    return {**progress.errors, **{task.shard: died for task in left}}
+
+
+def store(run: Run) -> None:
+    """Writes run.json; raises UsageError if it cannot."""
     try:
         write_record(run.storage, run.record)
     except Exception as error:

@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.detectors.registry import detector_class
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined
+from pipeline.null import notice
 from pipeline.storage import Storage
 from schemas import SCHEMA_VERSION
 
@@ -60,10 +61,12 @@ def versions() -> dict[str, str]:
 
 def new_record(config: RunConfig, source: AnnotatorSource, parts: dict[str, str]) -> dict[str, Any]:
     """The record of an output that starts now."""
+    dry = notice(config.model_dump())
     return {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "created": now(),
+        **({"notice": dry} if dry else {}),
         "fingerprint": combined(parts),
         "fingerprints": parts,
         "config": config.model_dump(mode="json"),

@@ -70,7 +70,7 @@ def faces_schema(dims: FaceDims) -> pa.Schema:
             column("roll_deg", pa.float32(), "head roll", unit="degrees"),
             column("landmarks68", vector(136), "x, y pairs in iBUG order", unit="px, image"),
             column("caption", pa.string(), "what is visible in the face"),
-            column("caption_status", pa.string(), "ok | truncated"),
+            column("caption_status", pa.string(), "ok | truncated | null (a dry run: no face was looked at)"),
             column(
                 "photometric_psnr",
                 pa.float32(),

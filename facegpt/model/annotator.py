@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from facegpt.evaluation.geometry import psnr
+from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.checkpoint import BUNDLED, Checkpoint, load
 from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta, bundled
@@ -21,39 +21,7 @@ from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
 from facegpt.training.text.agreement import agreement
 from facegpt.training.text.attributes import Attributes, describe
 
-F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class FaceAnnotation:
-    """One face: theta by blocks, pose, landmarks in crop pixels, caption and scores.
-
-    rotation (3,3) and translation (3,) metres take the head into the camera's frame; camera (3,) is focal length and
-    principal point in crop pixels; landmarks68 (68,2). photometric_psnr: dB of the rendered face against the crop,
-    inside the face. prior_distance: root mean square of shape and albedo coefficients. sharpness: deviation of the
-    crop's Laplacian in grey levels of 0..1. quality: 0..1, falls with the landmark error that the model expects of
-    itself.
-    """
-
-    shape: F32
-    expression: F32
-    albedo: F32
-    lighting: F32
-    rotation: F32
-    translation: F32
-    camera: F32
-    landmarks68: F32
-    yaw_deg: float
-    pitch_deg: float
-    roll_deg: float
-    caption: str
-    caption_status: str
-    caption_agreement: float
-    photometric_psnr: float
-    prior_distance: float
-    sharpness: float
-    quality: float
 
 
 def sharpness(crop: U8) -> float:

@@ -10,8 +10,11 @@ from pipeline.config import DetectorConfig
 from pipeline.detectors.base import Detector, DetectorError
 from pipeline.detectors.dlib_frontal import DlibDetector
 from pipeline.detectors.insightface_scrfd import InsightFaceDetector
+from pipeline.detectors.null import NullDetector
 
-DETECTORS: dict[str, type[Detector]] = {kind.name: kind for kind in (DlibDetector, InsightFaceDetector)}
+DETECTORS: dict[str, type[Detector]] = {
+    kind.name: kind for kind in (DlibDetector, InsightFaceDetector, NullDetector)
+}
 NAMES = tuple(DETECTORS)
 
 

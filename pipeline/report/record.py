@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.config import RunConfig
+from pipeline.config import NULL, RunConfig
+from pipeline.null import CAPTION
 from schemas import Provenance
 
 INVOCATIONS_SHOWN = 5
@@ -14,7 +15,8 @@ INVOCATIONS_SHOWN = 5
 def facts(record: Mapping[str, Any], provenance: Provenance | None) -> list[tuple[str, str]]:
     """Names and values in reading order, from run.json and the header of the tables."""
     config = record["config"]
-    lines = [("Model", _model(config, provenance))]
+    lines = [("Notice", record["notice"])] if "notice" in record else []
+    lines += [("Model", _model(config, provenance))]
     if provenance is not None:
         lines += [
             (
@@ -41,6 +43,8 @@ def facts(record: Mapping[str, Any], provenance: Provenance | None) -> list[tupl
 
 def _model(config: Mapping[str, Any], provenance: Provenance | None) -> str:
     path = config["model"]["path"]
+    if path == NULL:
+        return provenance.model_digest if provenance else CAPTION
     name = "FaceGPT, the bundled checkpoint" if path == "bundled" else f"FaceGPT, {path}"
     return f"{name} · sha256 {provenance.model_digest[:12]}" if provenance else name
 

@@ -74,6 +74,7 @@ def render_page(read: Output, shown: int = SHOWN) -> str:
         style=Markup((here / "page.css").read_text("utf-8")),
         title=f"{_count(n_faces, 'face')} in {_count(photos, 'photo')}",
         where=read.storage.root,
+        notice=read.record.get("notice"),
         counts=_counts(read, photos),
         segments=segments,
         status_bar=stacked_bar(segments, label="Photos"),

@@ -1,0 +1,173 @@
+"""One measured run: `facegpt annotate` in the dry mode, watched once a second, killed half way and resumed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.scale.processes import Family
+from pipeline.commit import committed_shards, read_commit
+from pipeline.storage import Storage
+
+DRY = ("--model", "null", "--detector", "null", "--set", "output.meshes=false")
+SAMPLED_EVERY = 1.0
+LISTED_EVERY = {False: 0.1, True: 10.0}
+"""Seconds between two looks at the commits of an output on disk, and of one in a bucket."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One second of a run: images committed so far, MB of the driver (RSS) and of all its processes (PSS)."""
+
+    command: int
+    seconds: float
+    images: int
+    driver_mb: float
+    total_mb: float
+    processes: int
+
+
+@dataclass
+class Watch:
+    """The commits of an output, each read once."""
+
+    storage: Storage
+    images: dict[str, int] = field(default_factory=dict)
+    looked: float = -1e9
+
+    def count(self) -> int:
+        """Images committed so far, as of the last look."""
+        now = time.monotonic()
+        if now - self.looked >= LISTED_EVERY[self.storage.remote]:
+            for shard in committed_shards(self.storage):
+                if shard not in self.images:
+                    self.images[shard] = int(read_commit(self.storage, shard)["images"])
+            self.looked = now
+        return sum(self.images.values())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A corpus of `images`, done. `gone` seconds until Ray's processes had followed the killed driver; `resume` seconds
+    from the second command to its first new commit; `verified` is the line of `facegpt verify`.
+    """
+
+    images: int
+    remote: bool
+    samples: tuple[Sample, ...]
+    seconds: float
+    killed_at: int | None
+    gone: float | None
+    resume: float | None
+    objects: int
+    lost: int
+    duplicated: int
+    verified: str
+    verify_seconds: float
+
+
+def measure(location: str, output: str, images: int, kill_at: float, more: list[str], log: Path) -> Measured:
+    """Annotates `location` into `output` (which must be empty), killing the driver at the share `kill_at` (0: never).
+
+    Raises:
+        RuntimeError: a command failed; `log` has what it said.
+    """
+    storage = Storage(output)
+    if not storage.is_empty():
+        raise RuntimeError(f"{output} is not empty")
+    command = [sys.executable, "-m", "jobs", "annotate", location, output, *DRY, *more]
+    watch, samples = Watch(storage), list[Sample]()
+    seconds, killed, gone, resume = 0.0, None, None, None
+    if kill_at:
+        took, gone = _watched(1, command, watch, samples, log, stop_at=int(kill_at * images))
+        seconds += took
+        watch.looked = -1e9
+        killed = watch.count()
+    before = watch.count()
+    took, _ = _watched(2 if kill_at else 1, command, watch, samples, log, stop_at=None)
+    seconds += took
+    if kill_at:
+        resume = next((one.seconds for one in samples if one.command == 2 and one.images > before), None)
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", "verify", output], capture_output=True, text=True, check=False
+    )
+    verified, verify_seconds = (done.stdout + done.stderr).strip().splitlines()[-1], time.monotonic() - start
+    rows, unique = _ledger(storage)
+    return Measured(
+        images,
+        storage.remote,
+        tuple(samples),
+        seconds,
+        killed,
+        gone,
+        resume,
+        len(storage.keys()),
+        images - unique,
+        rows - unique,
+        verified,
+        verify_seconds,
+    )
+
+
+def _watched(
+    number: int, command: list[str], watch: Watch, samples: list[Sample], log: Path, stop_at: int | None
+) -> tuple[float, float | None]:
+    """Runs the command to its end, or kills it at `stop_at` committed images; its seconds, and what `kill` gave."""
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    with log.open("ab") as file:
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    family, start = Family(child.pid), time.monotonic()
+    due = 0.0
+    while child.poll() is None:
+        seconds, images = time.monotonic() - start, watch.count()
+        if seconds >= due:
+            total, due = family.total_mb(), seconds + SAMPLED_EVERY
+            samples.append(
+                Sample(number, round(seconds, 2), images, family.driver_mb(), total, len(family.known))
+            )
+        if stop_at is not None and images >= stop_at:
+            return seconds, family.kill()
+        time.sleep(0.1)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command[1:])} ended with {child.returncode}; see {log}")
+    if stop_at is not None:
+        raise RuntimeError("the run ended before it could be killed: more images, or a smaller --kill-at")
+    return time.monotonic() - start, None
+
+
+def _ledger(storage: Storage) -> tuple[int, int]:
+    """Rows of the ledger, and different URIs in them."""
+    seen: set[str] = set()
+    rows = 0
+    for key in storage.keys("images"):
+        uris = pq.read_table(pa.BufferReader(storage.read(key)), columns=["uri"])["uri"].to_pylist()
+        rows += len(uris)
+        seen.update(uris)
+    return rows, len(seen)
+
+
+def write_curve(path: Path, samples: tuple[Sample, ...]) -> None:
+    """The samples as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["command", "seconds", "images", "driver_rss_mb", "total_pss_mb", "processes"])
+        for one in samples:
+            writer.writerow(
+                [
+                    one.command,
+                    one.seconds,
+                    one.images,
+                    f"{one.driver_mb:.1f}",
+                    f"{one.total_mb:.1f}",
+                    one.processes,
+                ]
+            )

@@ -1,0 +1,41 @@
+"""What is said about one face; in a module of its own, since naming it should not cost the import of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FaceAnnotation:
+    """One face: theta by blocks, pose, landmarks in crop pixels, caption and scores.
+
+    rotation (3,3) and translation (3,) metres take the head into the camera's frame; camera (3,) is focal length and
+    principal point in crop pixels; landmarks68 (68,2). photometric_psnr: dB of the rendered face against the crop,
+    inside the face. prior_distance: root mean square of shape and albedo coefficients. sharpness: deviation of the
+    crop's Laplacian in grey levels of 0..1. quality: 0..1, falls with the landmark error that the model expects of
+    itself.
+    """
+
+    shape: F32
+    expression: F32
+    albedo: F32
+    lighting: F32
+    rotation: F32
+    translation: F32
+    camera: F32
+    landmarks68: F32
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    caption: str
+    caption_status: str
+    caption_agreement: float
+    photometric_psnr: float
+    prior_distance: float
+    sharpness: float
+    quality: float
