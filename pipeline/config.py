@@ -90,11 +90,16 @@ class ShardConfig(Section):
 
 
 class WorkerConfig(Section):
-    """Worker processes per stage (absent: as many as the machine suggests), and `fetch_threads` per detect worker."""
+    """Worker processes per stage (absent: as many as the machine suggests), and `fetch_threads` per detect worker.
+
+    `cpus`: what each worker reserves; absent, the CPUs that are there are shared out. On a cluster that grows by
+    itself, say it together with the workers of each stage: what finds no room is what makes it grow.
+    """
 
     detect: Positive | None = None
     annotate: Positive | None = None
     commit: Positive | None = None
+    cpus: Annotated[float, Field(gt=0)] | None = None
     fetch_threads: Positive = 8
 
 
