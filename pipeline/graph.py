@@ -73,8 +73,10 @@ def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
     annotate = config.workers.annotate or (int(gpus) if on_gpu else slots - slots // 2)
     detect = config.workers.detect or (max(1, slots - annotate - 1) if on_gpu else slots // 2)
     commit = config.workers.commit or max(1, slots // 8)
-    share = min(1.0, 0.9 * cpus / (detect + annotate + commit))
-    threads = max(1, int(cpus) // (detect + annotate))
+    # Reserved is half of what there is, so that all of them still fit, if tightly, when half of the nodes are lost: a
+    # stage without any worker would stop the run.
+    share = config.workers.cpus or min(1.0, 0.45 * cpus / (detect + annotate + commit))
+    threads = max(1, int(config.workers.cpus or cpus // (detect + annotate)))
     return Plan(detect, annotate, commit, round(share, 3), "cuda" if on_gpu else "cpu", threads)
 
 

@@ -27,6 +27,13 @@ LOCK = "run.lock"
 FILE = "file://"
 DELETED_AT_ONCE = 1000
 """As many as S3 takes."""
+ATTEMPTS = 6
+"""Tries of one request by botocore, which waits about 0.5, 1, 2, 4 and 8 seconds between them; s3fs begins anew up to
+five times where the store asks to slow down, a connection breaks, or a body ends early. So a store may be away for a
+minute before an image fails for it."""
+CONNECT_SECONDS, READ_SECONDS = 10, 60
+ONE_REQUEST = {"max_concurrency": 1}
+"""Without it, s3fs asks for the size of every object first, to see whether it is worth reading in parts at once."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,16 @@ class Entry:
 
 @cache
 def s3() -> Any:
-    """The S3 filesystem of this process; it keeps no listing, since other processes write, too."""
-    return fsspec.filesystem("s3", use_listings_cache=False)
+    """The S3 filesystem of this process; it keeps no listing, since other processes write, too.
+
+    AWS_MAX_ATTEMPTS and AWS_RETRY_MODE, where they are set, decide about retries.
+    """
+    config: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    if not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
+        # Not mode `standard`: its budget of 100 retries for all requests together is gone within a second of a
+        # store's bad minute, and then whatever fails fails at once.
+        config["retries"] = {"mode": "legacy", "total_max_attempts": ATTEMPTS}
+    return fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config)
 
 
 def normalize(location: str) -> str:
@@ -104,7 +119,7 @@ def read_uri(uri: str, max_bytes: int, size: int | None = None) -> bytes:
         path = uri[len(S3) :]
         if (s3().size(path) if size is None else size) > max_bytes:
             raise ValueError(too_large)
-        data = bytes(s3().cat_file(path))
+        data = bytes(s3().cat_file(path, **ONE_REQUEST))
     else:
         with open(local_path(uri), "rb") as file:
             data = file.read(max_bytes + 1)
@@ -134,7 +149,9 @@ class Storage:
 
     def read(self, key: str) -> bytes:
         """The bytes stored under `key`; raises FileNotFoundError if there are none."""
-        return bytes(s3().cat_file(self._object(key))) if self.remote else self._path(key).read_bytes()
+        if self.remote:
+            return bytes(s3().cat_file(self._object(key), **ONE_REQUEST))
+        return self._path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
         """Stores `data` under `key`, in place of what was there."""

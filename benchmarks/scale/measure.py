@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.scale.processes import Family
+from benchmarks.scale.processes import Aftermath, Family
 from pipeline.commit import committed_shards, read_commit
 from pipeline.storage import Storage
 
@@ -56,8 +56,8 @@ class Watch:
 
 @dataclass(frozen=True)
 class Measured:
-    """A corpus of `images`, done. `gone` seconds until Ray's processes had followed the killed driver; `resume` seconds
-    from the second command to its first new commit; `verified` is the line of `facegpt verify`.
+    """A corpus of `images`, done. `gone`: how Ray's processes followed the killed driver; `resume` seconds from
+    the second command to its first new commit; `verified` is the line of `facegpt verify`.
     """
 
     images: int
@@ -65,7 +65,7 @@ class Measured:
     samples: tuple[Sample, ...]
     seconds: float
     killed_at: int | None
-    gone: float | None
+    gone: Aftermath | None
     resume: float | None
     objects: int
     lost: int
@@ -120,7 +120,7 @@ def measure(location: str, output: str, images: int, kill_at: float, more: list[
 
 def _watched(
     number: int, command: list[str], watch: Watch, samples: list[Sample], log: Path, stop_at: int | None
-) -> tuple[float, float | None]:
+) -> tuple[float, Aftermath | None]:
     """Runs the command to its end, or kills it at `stop_at` committed images; its seconds, and what `kill` gave."""
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     with log.open("ab") as file:

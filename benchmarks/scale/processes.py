@@ -13,6 +13,14 @@ from pathlib import Path
 PROC = Path("/proc")
 
 
+@dataclass(frozen=True)
+class Aftermath:
+    """`seconds` until what a killed process had started was gone; what had to be ended by hand then, by name."""
+
+    seconds: float
+    killed: tuple[str, ...]
+
+
 @dataclass
 class Family:
     """The process `root` and its descendants, including those whose parents have died since they were first seen."""
@@ -41,24 +49,21 @@ class Family:
         """Memory of all members, shared pages counted once (PSS)."""
         return sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in self.members()) / 1024
 
-    def kill(self, seconds: float = 60) -> float:
-        """SIGKILL to `root` alone, as a lost machine would; returns how long the others took to go.
-
-        Raises:
-            TimeoutError: some of them still live after `seconds`; they are killed.
-        """
+    def kill(self, seconds: float = 60) -> Aftermath:
+        """SIGKILL to `root` alone, as a lost machine would, and after `seconds` to what still lives then."""
         self.members()
         os.kill(self.root, signal.SIGKILL)
         os.waitpid(self.root, 0)
         start = time.monotonic()
         while alive := [pid for pid in self.members() if pid != self.root]:
             if time.monotonic() - start > seconds:
+                names = tuple(_name(pid) for pid in alive)
                 for pid in alive:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                raise TimeoutError(f"{len(alive)} processes outlived their driver by {seconds:.0f} s")
+                return Aftermath(time.monotonic() - start, names)
             time.sleep(0.1)
-        return time.monotonic() - start
+        return Aftermath(time.monotonic() - start, ())
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:
@@ -72,6 +77,14 @@ def _processes() -> Iterator[tuple[int, int, str]]:
             continue  # it ended in between
         if fields[0] != "Z":
             yield int(entry.name), int(fields[1]), fields[19]
+
+
+def _name(pid: int) -> str:
+    try:
+        words = (PROC / str(pid) / "cmdline").read_text(errors="replace").replace("\0", " ").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "one that is gone now"
+    return " ".join(words[:3])
 
 
 def _kilobytes(pid: int, file: str, name: str) -> int:

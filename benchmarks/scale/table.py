@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.scale.measure import Measured, Sample
+from benchmarks.scale.processes import Aftermath
 
+STARTED_MB = 100
+"""A driver that has less has only just been started: a sample says nothing yet."""
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -23,7 +26,7 @@ def markdown(runs: list[Measured], where: str) -> str:
             f"| {run.images:,} | {run.seconds:,.0f} s | {run.images / run.seconds:,.0f} "
             f"| {1000 * run.seconds / run.images:.2f} | {max(one.driver_mb for one in run.samples):,.0f} MB "
             f"| {max(one.total_mb for one in run.samples):,.0f} MB | {1000 * run.objects / run.images:.2f} "
-            f"| {_or_dash(run.killed_at, ',')} | {_or_dash(run.gone, '.1f', ' s')} "
+            f"| {_or_dash(run.killed_at, ',')} | {_aftermath(run.gone)} "
             f"| {_or_dash(run.resume, '.1f', ' s')} "
             f"| {run.lost:,} | {run.duplicated:,} | {run.verified} ({run.verify_seconds:,.0f} s) |"
         )
@@ -41,8 +44,8 @@ def markdown(runs: list[Measured], where: str) -> str:
 
 
 def driver_at(samples: tuple[Sample, ...], images: float) -> float:
-    """The driver's memory in the first sample with so many images committed; the last one's, if none has."""
-    return next((one.driver_mb for one in samples if one.images >= images), samples[-1].driver_mb)
+    """The driver's memory in the last sample with at most so many images committed, but of one that has started."""
+    return [one.driver_mb for one in samples if one.images <= images and one.driver_mb > STARTED_MB][-1]
 
 
 def insert(document: Path, mark: str, text: str) -> None:
@@ -58,6 +61,12 @@ def insert(document: Path, mark: str, text: str) -> None:
             f"{document} has no place for the table: <!-- {mark}:begin --> and <!-- {mark}:end -->"
         )
     document.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", "utf-8")
+
+
+def _aftermath(gone: Aftermath | None) -> str:
+    if gone is None:
+        return "–"
+    return f"{gone.seconds:.1f} s" + (f", when {' and '.join(gone.killed)} were ended" if gone.killed else "")
 
 
 def _or_dash(value: float | None, form: str, unit: str = "") -> str:

@@ -37,6 +37,12 @@ def test_workers_can_be_set() -> None:
     assert 10 * plan.cpus_per_worker < 4
 
 
+def test_on_a_cluster_that_grows_workers_reserve_what_is_not_there_yet() -> None:
+    overrides = ["workers.detect=48", "workers.annotate=4", "workers.commit=4", "workers.cpus=1"]
+    plan = plan_workers(load_config(None, overrides), 8, 1)
+    assert (plan.detect, plan.annotate, plan.commit, plan.cpus_per_worker, plan.threads) == (48, 4, 4, 1, 1)
+
+
 def test_cuda_without_a_gpu_is_an_error_and_no_fallback() -> None:
     with pytest.raises(UsageError, match=r"model\.device is cuda, but Ray sees no GPU"):
         plan_workers(load_config(None, ["model.device=cuda"]), 4, 0)
