@@ -95,19 +95,24 @@ def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[
     """The chosen images of committed shards, by shard, and how many are left out since their file has changed since:
     the version that failed is gone, and the one that is there now has a row of its own.
     """
-    newest = {entry.uri: task.shard for task in manifest.tasks for entry in task.images}
-    committed = set(committed_shards(storage))
-    listed = [task for task in manifest.tasks if task.shard in committed]
+    shards = committed_shards(storage)
     with ThreadPoolExecutor(READERS) as pool:
-        failed = list(pool.map(partial(_failed, storage, choice), (task.shard for task in listed)))
-    tasks, outdated = [], 0
-    for task, uris in zip(listed, failed, strict=True):
-        chosen = [entry for entry in task.images if entry.uri in uris]
-        current = tuple(entry for entry in chosen if newest[entry.uri] == task.shard)
-        outdated += len(chosen) - len(current)
-        if current:
-            tasks.append(ShardTask(task.shard, current))
-    return tasks, outdated
+        failed = dict(zip(shards, pool.map(partial(_failed, storage, choice), shards), strict=True))
+    # Of all that is listed, only these are kept in mind: a manifest can be long.
+    wanted = set[str]().union(*failed.values())
+    newest: dict[str, str] = {}
+    chosen: list[ShardTask] = []
+    for task in manifest.tasks:
+        listed = tuple(entry for entry in task.images if entry.uri in wanted)
+        newest |= {entry.uri: task.shard for entry in listed}
+        uris = failed.get(task.shard, set())
+        chosen.append(ShardTask(task.shard, tuple(entry for entry in listed if entry.uri in uris)))
+    tasks = [
+        ShardTask(task.shard, tuple(entry for entry in task.images if newest[entry.uri] == task.shard))
+        for task in chosen
+    ]
+    outdated = sum(len(task.images) for task in chosen) - sum(len(task.images) for task in tasks)
+    return [task for task in tasks if task.images], outdated
 
 
 def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:

@@ -18,6 +18,7 @@ from jobs.annotate import line
 from jobs.cli import JOBS, main
 from pipeline.config import RunConfig, load_config
 from pipeline.fingerprint import combined, fingerprints
+from pipeline.lock import run_lock
 from pipeline.run import RunSummary
 from pipeline.run_record import new_record, write_record
 from pipeline.storage import Storage
@@ -174,6 +175,20 @@ def test_a_run_that_is_not_there_is_one_line(
     assert main([job, str(tmp_path / "nowhere"), *rest]) == 2
     assert "there is no run at" in complaint(capsys)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("arguments", [["verify", "--repair"], ["retry"], ["forget", "0" * 32]])
+def test_what_another_command_is_at_work_on_is_left_alone(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage(str(tmp_path))
+    parts = fingerprints(RunConfig(), FakeSource().digest)
+    write_record(storage, new_record(RunConfig(), FakeSource(), parts))
+    job, *rest = arguments
+    with run_lock(storage):
+        assert main([job, storage.root, *rest]) == 2
+    assert "is in use by process" in complaint(capsys)
+    assert storage.keys() == ["run.json"]
 
 
 def test_status_and_verify_of_an_empty_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

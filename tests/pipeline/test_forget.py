@@ -142,6 +142,20 @@ def test_all_of_the_only_image(tmp_path: Path) -> None:
     assert read_status(storage).is_complete
 
 
+def test_the_manifest_keeps_its_row_groups_and_its_metadata(output: Storage) -> None:
+    """A group may be a shard, which is then read alone."""
+    table = pq.read_table(io.BytesIO(output.read("manifest/0000.parquet")))
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"more": b"of it"})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, row_group_size=2)
+    output.write("manifest/0000.parquet", sink.getvalue())
+    forget(output, [image_id_of("c"), image_id_of("n"), image_id_of("b")])
+    file = pq.ParquetFile(io.BytesIO(output.read("manifest/0000.parquet")))
+    assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [1, 0, 2]
+    assert file.schema_arrow.metadata == table.schema.metadata
+    assert problems(output) == []
+
+
 def test_an_unknown_image_changes_nothing(output: Storage) -> None:
     before = contents(output)
     with pytest.raises(UsageError, match=r"no image 0000 in .* \(nor 1 others\); nothing was forgotten"):
