@@ -9,7 +9,7 @@ PACKAGING := pyproject.toml constraints.txt deploy/opencv-headless/pyproject.tom
 export RAY_USAGE_STATS_ENABLED := 0
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help demo test lint bench bake integration clean
+.PHONY: help demo test lint bench bake integration drills clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,9 @@ lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
 
 integration: $(VENV)/.installed-dev ## the tests that need Chromium or an S3 server; a missing one is a failure here
 	FACEGPT_REQUIRE_INTEGRATION=1 $(BIN)/python -m pytest tests/integration
+
+drills: $(VENV)/.installed-dev ## a hundred kills at random moments, and a table of what was lost (about an hour)
+	PYTHONPATH=tests/support $(BIN)/python -m drills
 
 bench: $(VENV)/.installed ## what measures speed; prints, changes nothing
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -72,17 +72,27 @@ def run(args: argparse.Namespace) -> int:
     summary = annotate(args.input, args.output, config, limit=args.limit, replace=args.replace)
     if not summary.shards:
         return 0
-    for shard, reason in list(summary.errors.items())[:SHOWN]:
-        print(f"shard {shard} is not committed: {reason}", file=sys.stderr)
-    if len(summary.errors) > SHOWN:
-        print(f"and {len(summary.errors) - SHOWN} more shards", file=sys.stderr)
+    if summary.refused:
+        print(f"the run was stopped, since OUTPUT takes no more: {summary.refused}", file=sys.stderr)
+    else:
+        _complain(summary.errors)
     if not summary.committed:
         raise NothingRanError("no shard was committed; see the reasons above")
     print(line(summary, args.output))
     if summary.errors:
-        print(f"{len(summary.errors)} shards are left; the same command tries them again", file=sys.stderr)
+        print(
+            f"{len(summary.errors)} shards are left, the others are whole; the same command tries them again",
+            file=sys.stderr,
+        )
         return 1
     return 1 if summary.failed_share > args.max_failed else 0
+
+
+def _complain(errors: dict[str, str]) -> None:
+    for shard, reason in list(errors.items())[:SHOWN]:
+        print(f"shard {shard} is not committed: {reason}", file=sys.stderr)
+    if len(errors) > SHOWN:
+        print(f"and {len(errors) - SHOWN} more shards", file=sys.stderr)
 
 
 def line(summary: RunSummary, output: str) -> str:

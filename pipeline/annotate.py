@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline.annotator import Annotator
+from pipeline.annotator import Annotator, CrashError
 from pipeline.config import RunConfig
 from pipeline.crop import to_image
 from pipeline.detectors.registry import detector_class, detector_fingerprint
@@ -21,6 +22,7 @@ from schemas import FaceDims, Provenance, faces_schema
 if TYPE_CHECKING:
     from facegpt.model.annotation import FaceAnnotation
 
+LOG = logging.getLogger("facegpt")
 COEFFICIENTS = ("shape", "expression", "albedo", "lighting", "rotation", "translation", "camera")
 ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")
 TEXT = ("caption", "caption_status")
@@ -32,12 +34,17 @@ Said = list[tuple[DetectedFace, "FaceAnnotation"]]
 class AnnotateFaces:
     """Runs the model over the crops of a shard, in micro-batches across its images, and writes down what it says.
 
-    `fingerprint` is the run's; it enters the metadata of the table.
+    `fingerprint` is the run's; it enters the metadata of the table. `careful`: one image at a time, so that an
+    exception is always one image's. Where memory runs out the micro-batch is halved, for good.
     """
 
-    def __init__(self, config: RunConfig, annotator: Annotator, fingerprint: str) -> None:
+    def __init__(
+        self, config: RunConfig, annotator: Annotator, fingerprint: str, careful: bool = False
+    ) -> None:
         self.config = config
         self.annotator = annotator
+        self.careful = careful
+        self.micro_batch = config.model.micro_batch
         model = annotator.face_model
         self.dims = FaceDims(model.n_shape, model.n_expression, model.n_albedo)
         self.provenance = Provenance(
@@ -69,7 +76,7 @@ class AnnotateFaces:
                 record.stage = "annotate"
         everything: Sequence[FaceAnnotation | None]
         try:
-            everything = self._run(shard.crops)
+            everything = self._run_by_image(shard) if self.careful else self._run(shard.crops)
         except Exception:
             # Some image's crops upset the model: each image by itself shows which, and spares the others.
             everything = self._run_by_image(shard)
@@ -86,7 +93,16 @@ class AnnotateFaces:
     def _run(self, crops: NDArray[np.uint8]) -> Sequence[FaceAnnotation]:
         if not len(crops):
             return []
-        return self.annotator.annotate(crops, micro_batch=self.config.model.micro_batch)
+        while True:
+            try:
+                return self.annotator.annotate(crops, micro_batch=self.micro_batch)
+            except Exception as error:
+                if self.micro_batch == 1 or not is_out_of_memory(error):
+                    raise
+                self.micro_batch //= 2
+                LOG.warning("memory ran out: micro-batches of %d crops from here on", self.micro_batch)
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
 
     def _run_by_image(self, shard: DetectedShard) -> list[FaceAnnotation | None]:
         everything: list[FaceAnnotation | None] = [None] * len(shard.faces)
@@ -97,6 +113,8 @@ class AnnotateFaces:
             try:
                 for index, annotation in zip(indices, self._run(shard.crops[indices]), strict=True):
                     everything[index] = annotation
+            except CrashError as error:
+                _fail(shard.images[image], str(error))
             except Exception as error:
                 _fail(shard.images[image], f"{type(error).__name__}: {describe(error)}")
         return everything
@@ -147,6 +165,12 @@ class AnnotateFaces:
             vertices = model.vertices(shape, expression).cpu().numpy()
             colours = (model.albedo(albedo) * 255).round().to(torch.uint8).cpu().numpy()
         return MeshData(list(faces), vertices, colours, model.triangles.cpu().numpy())
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller batch may help: memory of a GPU or of the machine could not be had."""
+    # torch has no type of its own for memory of the machine; the allocator's name is in its message.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def five_of(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,6 +35,10 @@ class Annotator(Protocol):
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> Sequence[FaceAnnotation]: ...
 
 
+class CrashError(Exception):
+    """The model's process died of some crops, or was stopped; the message is the reason, for people."""
+
+
 class AnnotatorSource(Protocol):
     """A model that is not loaded yet: cheap to make, to send to a worker, and to ask who it is."""
 

@@ -90,7 +90,8 @@ class ShardConfig(Section):
 
 
 class WorkerConfig(Section):
-    """Worker processes per stage (absent: as many as the machine suggests), and `fetch_threads` per detect worker.
+    """Worker processes per stage (absent: as many as the machine suggests), `fetch_threads` per detect worker, and
+    `image_seconds`: when the work on one image is stopped, and the image fails.
 
     `cpus`: what each worker reserves; absent, the CPUs that are there are shared out. On a cluster that grows by
     itself, say it together with the workers of each stage: what finds no room is what makes it grow.
@@ -101,6 +102,7 @@ class WorkerConfig(Section):
     commit: Positive | None = None
     cpus: Annotated[float, Field(gt=0)] | None = None
     fetch_threads: Positive = 8
+    image_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 
 class RunConfig(Section):

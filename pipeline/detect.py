@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import cv2
@@ -30,6 +31,28 @@ def face_id_of(image_id: str, fingerprint: str, box: tuple[float, float, float, 
     return hashlib.sha256(f"{image_id} {fingerprint} {rounded}".encode()).hexdigest()[:32]
 
 
+@dataclass
+class FoundImage:
+    """What became of one image: its record, and its faces with their crops (W, W, 3)."""
+
+    record: ImageRecord
+    faces: list[tuple[DetectedFace, Pixels]]
+
+
+def gathered(shard: str, found: Iterable[FoundImage], crop_size: int) -> DetectedShard:
+    """The images of a shard as one."""
+    images: list[ImageRecord] = []
+    faces: list[DetectedFace] = []
+    crops: list[Pixels] = []
+    for image in found:
+        for face, crop in image.faces:
+            faces.append(replace(face, image=len(images)))
+            crops.append(crop)
+        images.append(image.record)
+    empty = np.zeros((0, crop_size, crop_size, 3), np.uint8)
+    return DetectedShard(shard, images, faces, np.stack(crops) if crops else empty)
+
+
 class DetectAndCrop:
     """Turns shards to do into shards with crops of `crop_size` px; loads the detector once.
 
@@ -46,17 +69,15 @@ class DetectAndCrop:
 
     def __call__(self, task: ShardTask) -> DetectedShard:
         """Every image of the task has exactly one record in the result, in the task's order."""
-        images: list[ImageRecord] = []
-        faces: list[DetectedFace] = []
-        crops: list[Pixels] = []
+        return gathered(task.shard, self.each(task), self.crop_size)
+
+    def each(self, task: ShardTask) -> Iterator[FoundImage]:
+        """What became of each image of the task, in its order."""
         for entry, data in self._fetched(task.images):
             record = ImageRecord(entry.uri, task.shard, status="failed", stage="fetch")
-            for index, (face, crop) in enumerate(self._one(record, data)):
-                faces.append(self._face(len(images), record, index, face))
-                crops.append(crop)
-            images.append(record)
-        empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
-        return DetectedShard(task.shard, images, faces, np.stack(crops) if crops else empty)
+            found = self._one(record, data)
+            faces = [self._face(record, index, face) for index, (face, _) in enumerate(found)]
+            yield FoundImage(record, [(face, crop) for face, (_, crop) in zip(faces, found, strict=True)])
 
     def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, bytes | Exception]]:
         """The files' bytes, in order, read a few ahead by threads."""
@@ -102,9 +123,9 @@ class DetectAndCrop:
     def _crop(self, rgb: Pixels, face: Detection) -> Pixels:
         return cut(rgb, crop_matrix(face, self.framing, self.crop_size), self.crop_size)
 
-    def _face(self, image: int, record: ImageRecord, index: int, face: Detection) -> DetectedFace:
+    def _face(self, record: ImageRecord, index: int, face: Detection) -> DetectedFace:
         return DetectedFace(
-            image=image,
+            image=0,
             face_id=face_id_of(record.image_id or "", self.fingerprint, face.box),
             face_index=index,
             box=face.box,

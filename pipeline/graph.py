@@ -27,13 +27,23 @@ import ray.data
 from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
 from pipeline.errors import NothingRanError, UsageError
+from pipeline.guarded import annotate_work
 from pipeline.records import ShardOutcome, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Storage
-from pipeline.worker import Stage, Worker, annotate_stage, commit_stage, detect_stage
+from pipeline.worker import (
+    Annotate,
+    Commit,
+    Detect,
+    Stage,
+    Worker,
+    annotate_stage,
+    commit_stage,
+    detect_stage,
+)
 
 OBJECT_STORE_BYTES = 2 * 10**9
-MAX_RESTARTS = 5
+RESTARTS_PER_SHARD = 3
 MAX_TASK_RETRIES = 1
 
 
@@ -63,7 +73,9 @@ def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
     annotate = config.workers.annotate or (int(gpus) if on_gpu else slots - slots // 2)
     detect = config.workers.detect or (max(1, slots - annotate - 1) if on_gpu else slots // 2)
     commit = config.workers.commit or max(1, slots // 8)
-    share = config.workers.cpus or min(1.0, 0.9 * cpus / (detect + annotate + commit))
+    # Reserved is half of what there is, so that all of them still fit, if tightly, when half of the nodes are lost: a
+    # stage without any worker would stop the run.
+    share = config.workers.cpus or min(1.0, 0.45 * cpus / (detect + annotate + commit))
     threads = max(1, int(config.workers.cpus or cpus // (detect + annotate)))
     return Plan(detect, annotate, commit, round(share, 3), "cuda" if on_gpu else "cpu", threads)
 
@@ -122,46 +134,54 @@ def execute(
     storage: Storage,
     fingerprint: str,
     plan: Plan,
+    careful: bool = False,
 ) -> Iterator[ShardOutcome]:
     """Runs the shards through detect, annotate and commit; yields what became of each, in no particular order.
 
     A shard whose worker process dies again and again yields nothing; a shard on which a stage fails yields its error.
+    `careful`: the model, too, meets each image in a process of its own, so that none can cost the shard.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    rows = [{"shard": task.shard, "error": "", "payload": pickle.dumps(task)} for task in tasks]
+    rows = [
+        {"shard": task.shard, "error": "", "refused": False, "payload": pickle.dumps(task)} for task in tasks
+    ]
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     gpus = 1 if plan.device == "cuda" else None
-    stages: list[tuple[str, Callable[[], Stage], int, int | None]] = [
-        ("detect", partial(detect_stage, config, source.crop_size), plan.detect, None),
+    guarded = None
+    if careful:
+        guarded = ray.cloudpickle.dumps(partial(annotate_work, source, plan.device, plan.threads))
+    stages: list[tuple[type[Worker], Callable[[], Stage], int, int | None]] = [
+        (Detect, partial(detect_stage, config, source.crop_size), plan.detect, None),
         (
-            "annotate",
-            partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint),
+            Annotate,
+            partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint, guarded),
             plan.annotate,
             gpus,
         ),
-        ("commit", partial(commit_stage, storage, fingerprint), plan.commit, None),
+        (Commit, partial(commit_stage, storage, fingerprint), plan.commit, None),
     ]
-    for name, make, workers, stage_gpus in stages:
+    for worker, make, workers, stage_gpus in stages:
         with warnings.catch_warnings():
             # max_restarts has no named parameter in this release of Ray, and is deprecated where it can be given.
             warnings.simplefilter("ignore", DeprecationWarning)
             data = data.map_batches(
-                Worker,
-                fn_constructor_kwargs={"name": name, "make": make},
+                worker,
+                fn_constructor_kwargs={"name": worker.__name__.lower(), "make": make},
                 batch_size=1,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
                 num_cpus=plan.cpus_per_worker,
                 num_gpus=stage_gpus,
-                max_restarts=MAX_RESTARTS,
+                # Every shard may cost a process or two; more than that is no accident, and must end.
+                max_restarts=RESTARTS_PER_SHARD * len(tasks),
                 max_task_retries=MAX_TASK_RETRIES,
             )
     for row in data.iter_rows():
         if row["error"]:
-            yield ShardOutcome(row["shard"], error=row["error"])
+            yield ShardOutcome(row["shard"], error=row["error"], refused=row["refused"])
         else:
             yield pickle.loads(row["payload"])

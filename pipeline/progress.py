@@ -29,6 +29,7 @@ class RunProgress:
         self.meshes = 0
         self.statuses: Counter[str] = Counter()
         self.errors: dict[str, str] = {}
+        self.refused = ""
         self.started = time.monotonic()
         self._done = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -66,6 +67,8 @@ class RunProgress:
         """Counts one shard."""
         if outcome.error:
             self.errors[outcome.shard] = outcome.error
+        if outcome.refused:
+            self.refused = outcome.error
         self.images += outcome.images
         self.faces += outcome.faces
         self.meshes += outcome.meshes

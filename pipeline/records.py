@@ -83,10 +83,13 @@ class AnnotatedShard:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a shard: committed (`error` empty), or not, with the reason. Counts are of its rows."""
+    """What became of a shard: committed (`error` empty), or not, with the reason. Counts are of its rows. `refused`:
+    the output takes no more, so that no other shard can be committed either.
+    """
 
     shard: str
     error: str = ""
+    refused: bool = False
     images: int = 0
     faces: int = 0
     meshes: int = 0

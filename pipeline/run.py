@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.annotator import AnnotatorSource, Checkpoint
 from pipeline.commit import committed_shards
@@ -13,19 +13,26 @@ from pipeline.config import NULL, RunConfig
 from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined, fingerprints
+from pipeline.lock import run_lock
 from pipeline.null import NullSource, notice
 from pipeline.progress import RunProgress
+from pipeline.records import ShardTask
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
 from pipeline.shards import extend_manifest, new_images, read_manifest, shard_size
 from pipeline.sources import describe, list_images
 from pipeline.storage import Entry, Storage, normalize
+
+if TYPE_CHECKING:
+    from pipeline.graph import Plan
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard."""
+    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard; `refused`: why the output
+    took no more, if that ended the run.
+    """
 
     shards: int
     committed: int
@@ -35,6 +42,7 @@ class RunSummary:
     statuses: Counter[str]
     seconds: float
     errors: dict[str, str]
+    refused: str = ""
 
     @property
     def failed_share(self) -> float:
@@ -68,12 +76,26 @@ def annotate(
     storage = Storage(output)
     if normalize(location) == storage.root:
         raise UsageError("INPUT and OUTPUT are the same place")
-    record = read_record(storage, any_version=replace)
+    read_record(storage, any_version=replace)
     source = source or (NullSource() if config.model.path == NULL else Checkpoint(config.model.path))
+    with run_lock(storage):
+        return _locked(storage, location, config, limit, replace, source, say)
+
+
+def _locked(
+    storage: Storage,
+    location: str,
+    config: RunConfig,
+    limit: int | None,
+    replace: bool,
+    source: AnnotatorSource,
+    say: Say,
+) -> RunSummary:
+    record = read_record(storage, any_version=replace)
     parts = _fingerprints(config, source)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
-    listing = list_images(location, output=output, limit=limit)
+    listing = list_images(location, output=storage.root, limit=limit)
     changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
     say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
     if dry := notice(config.model_dump()):
@@ -115,7 +137,7 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
         say(f"nothing to do: all {manifest.n_images:,} images in {run.storage.root} are committed")
         return RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
     # Ray takes seconds to import, and a run that finds nothing to do should not.
-    from pipeline.graph import cluster, execute, plan_workers
+    from pipeline.graph import cluster, plan_workers
 
     started = now()
     with cluster() as (cpus, gpus):
@@ -130,26 +152,18 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
             f"{todo:,} images in {len(tasks):,} shards to do{known}; {plan.detect} detect and {plan.annotate} annotate "
             f"workers, model on {plan.device}"
         )
-        died = "its worker process died"
         with RunProgress(todo) as progress:
-            try:
-                for outcome in execute(tasks, run.config, run.source, run.storage, run.fingerprint, plan):
-                    progress.add(outcome)
-            except Exception as error:
-                # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
-                died = f"the run ended early: {type(error).__name__}: {describe(error)}"
-    committed = set(committed_shards(run.storage))
-    lost = [task.shard for task in tasks if task.shard not in committed]
-    errors = {shard: progress.errors.get(shard, died) for shard in lost}
+            errors = _work_through(run, tasks, plan, progress)
     summary = RunSummary(
         shards=len(tasks),
-        committed=len(tasks) - len(lost),
+        committed=len(tasks) - len(errors),
         images=progress.images,
         faces=progress.faces,
         meshes=progress.meshes,
         statuses=progress.statuses,
         seconds=progress.seconds,
         errors=errors,
+        refused=progress.refused,
     )
     run.record["invocations"].append(
         {
@@ -160,13 +174,40 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
             "faces": summary.faces,
             "meshes": summary.meshes,
             "statuses": dict(sorted(summary.statuses.items())),
-            "uncommitted_shards": len(lost),
+            "uncommitted_shards": len(errors),
             "seconds": round(summary.seconds, 1),
             "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
         }
     )
-    _store(run)
+    if not progress.refused:
+        _store(run)
     return summary
+
+
+def _work_through(run: Run, tasks: list[ShardTask], plan: Plan, progress: RunProgress) -> dict[str, str]:
+    """Executes the shards; gives those that stay uncommitted, with the reason.
+
+    What is lost without a word, because a worker process died, is done again with each image in a process of its own.
+    """
+    from pipeline.graph import execute
+
+    left, died = tasks, "its worker process died"
+    for careful in (False, True):
+        try:
+            for outcome in execute(left, run.config, run.source, run.storage, run.fingerprint, plan, careful):
+                progress.add(outcome)
+                if outcome.refused:
+                    break
+        except Exception as error:
+            # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
+            died = f"the run ended early: {type(error).__name__}: {describe(error)}"
+        committed = set(committed_shards(run.storage))
+        if progress.refused:
+            return {task.shard: progress.refused for task in tasks if task.shard not in committed}
+        left = [task for task in left if task.shard not in committed and task.shard not in progress.errors]
+        if not left:
+            break
+    return {**progress.errors, **{task.shard: died for task in left}}
 
 
 def _store(run: Run) -> None:

@@ -6,6 +6,7 @@ never from a URL.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import uuid
@@ -21,6 +22,8 @@ import fsspec
 from pipeline.errors import UsageError
 
 S3 = "s3://"
+LOCK = "run.lock"
+"""The key that `pipeline.lock` holds an output by; it is no content."""
 FILE = "file://"
 ATTEMPTS = 6
 """Tries of one request by botocore, which waits about 0.5, 1, 2, 4 and 8 seconds between them; s3fs begins anew up to
@@ -94,6 +97,14 @@ def local_path(uri: str) -> str:
     return os.fsdecode(unquote_to_bytes(uri[len(FILE) :])) if uri.startswith(FILE) else uri
 
 
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a failed write says that the next one fails as well: a full disk, a quota, no permission, no bucket."""
+    return isinstance(error, OSError) and error.errno in REFUSALS
+
+
 def read_uri(uri: str, max_bytes: int, size: int | None = None) -> bytes:
     """All bytes of a file of at most `max_bytes`; `size` is what a listing said, and spares S3 a request.
 
@@ -161,6 +172,29 @@ class Storage:
             temporary.unlink(missing_ok=True)
             raise
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Stores `data` under `key` unless something is there already; says whether it did. Of several that try at the
+        same time one succeeds.
+        """
+        if self.remote:
+            try:
+                s3().pipe_file(self._object(key), data, mode="create")
+            except OSError:
+                # Servers refuse in different ways (FileExistsError, an OSError without a number): what counts is
+                # whether something is there.
+                if self.exists(key):
+                    return False
+                raise
+            return True
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+        return True
+
     def exists(self, key: str) -> bool:
         return bool(s3().exists(self._object(key))) if self.remote else self._path(key).exists()
 
@@ -188,11 +222,13 @@ class Storage:
         )
 
     def is_empty(self) -> bool:
-        """Whether nothing at all is stored here."""
+        """Whether nothing at all is stored here, but for the lock of a run."""
         if self.remote:
-            return not self.keys()
+            return not any(key != LOCK for key in self.keys())
         path = Path(local_path(self.root))
-        return not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None)
+        return not path.exists() or (
+            path.is_dir() and not any(inner.name != LOCK for inner in path.iterdir())
+        )
 
     def delete(self, keys: list[str]) -> None:
         """Removes what is stored under `keys`."""

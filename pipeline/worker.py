@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
 from pipeline.sources import describe
-from pipeline.storage import Storage
+from pipeline.storage import Storage, is_refusal
 
 Stage = Callable[[Any], Any]
 
@@ -36,6 +36,7 @@ class Worker:
         columns = {
             "shard": pa.array([row["shard"] for row in rows], pa.string()),
             "error": pa.array([row["error"] for row in rows], pa.string()),
+            "refused": pa.array([row["refused"] for row in rows], pa.bool_()),
             "payload": pa.array([row["payload"] for row in rows], pa.large_binary()),
         }
         return pa.table(columns)
@@ -49,26 +50,56 @@ class Worker:
             result = self.stage(pickle.loads(row["payload"]))
             return {**row, "payload": pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)}
         except Exception as error:
-            return {**row, "error": f"{self.name}: {type(error).__name__}: {describe(error)}", "payload": b""}
+            return {
+                **row,
+                "error": f"{self.name}: {type(error).__name__}: {describe(error)}",
+                "refused": self.name == "commit" and is_refusal(error),
+                "payload": b"",
+            }
+
+
+class Detect(Worker):
+    """Named apart, so that the lists of processes and Ray's pages tell the stages apart."""
+
+
+class Annotate(Worker):
+    """See `Detect`."""
+
+
+class Commit(Worker):
+    """See `Detect`."""
 
 
 def detect_stage(config: RunConfig, crop_size: int) -> Stage:
-    """Loads the detector."""
-    from pipeline.detect import DetectAndCrop
+    """Detects in a process of its own."""
+    from pipeline.guarded import GuardedDetect
 
-    return DetectAndCrop(config, crop_size)
+    return GuardedDetect(config, crop_size)
 
 
 def annotate_stage(
-    config: RunConfig, source: AnnotatorSource, device: str, threads: int, fingerprint: str
+    config: RunConfig,
+    source: AnnotatorSource,
+    device: str,
+    threads: int,
+    fingerprint: str,
+    guarded: bytes | None = None,
 ) -> Stage:
-    """Loads the model on `device`, torch on `threads` CPU threads."""
+    """Loads the model on `device`, torch on `threads` CPU threads; with `guarded` (a pickled
+    `pipeline.guarded.annotate_work`) each image has it in a process of its own.
+    """
     import torch
 
     from pipeline.annotate import AnnotateFaces
 
     torch.set_num_threads(threads)
-    return AnnotateFaces(config, source.load(device), fingerprint)
+    annotator = source.load(device)
+    if guarded is None:
+        return AnnotateFaces(config, annotator, fingerprint)
+    from pipeline.guarded import GuardedAnnotator
+
+    careful = GuardedAnnotator(annotator, guarded, config.workers.image_seconds)
+    return AnnotateFaces(config, careful, fingerprint, careful=True)
 
 
 def commit_stage(storage: Storage, fingerprint: str) -> Stage:

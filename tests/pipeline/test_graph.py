@@ -50,7 +50,10 @@ def test_cuda_without_a_gpu_is_an_error_and_no_fallback() -> None:
 
 def batch(**row: Any) -> pa.Table:
     return pa.table(
-        {key: [value] for key, value in ({"shard": "s", "error": "", "payload": b""} | row).items()}
+        {
+            key: [value]
+            for key, value in ({"shard": "s", "error": "", "refused": False, "payload": b""} | row).items()
+        }
     )
 
 

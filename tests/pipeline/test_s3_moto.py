@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas
@@ -16,10 +19,11 @@ from pipeline.commit import commit_shard
 from pipeline.config import RunConfig
 from pipeline.detect import DetectAndCrop
 from pipeline.errors import UsageError
+from pipeline.lock import Holder, birth_of, run_lock
 from pipeline.run_record import read_record
 from pipeline.shards import extend_manifest, read_manifest
 from pipeline.sources import list_images
-from pipeline.storage import Storage
+from pipeline.storage import LOCK, Storage
 from pipeline.verify import verify
 
 moto_server = pytest.importorskip("moto.server", reason="needs moto, a development dependency")
@@ -117,3 +121,26 @@ def test_an_output_that_holds_something_else_is_refused(bucket: str) -> None:
         read_record(Storage(f"s3://{bucket}/in"))
     with pytest.raises(UsageError, match="is a file"):
         read_record(Storage(f"s3://{bucket}/in/notes.txt"))
+
+
+def test_of_two_that_create_a_key_one_does(bucket: str) -> None:
+    storage = Storage(f"s3://{bucket}/out")
+    assert storage.create(LOCK, b"first")
+    assert not storage.create(LOCK, b"second")
+    assert storage.read(LOCK) == b"first"
+    assert storage.is_empty()
+
+
+def test_one_run_at_a_time(bucket: str) -> None:
+    storage = Storage(f"s3://{bucket}/out")
+    with run_lock(storage):
+        with pytest.raises(UsageError, match=rf"in use by process {os.getpid()} on"), run_lock(storage):
+            pass
+        assert storage.exists(LOCK)
+    assert not storage.exists(LOCK)
+    dead = replace(Holder.me(), birth="another process with this number")
+    storage.write(LOCK, json.dumps(asdict(dead)).encode())
+    with run_lock(storage):
+        held = Holder.parse(storage.read(LOCK))
+        assert held is not None
+        assert held.birth == birth_of(os.getpid())

@@ -1,0 +1,108 @@
+"""The stages with each image's work in a sandbox: an image that kills its process, or stops it, is one failed row."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.annotator import Annotator, AnnotatorSource, CrashError
+from pipeline.config import RunConfig
+from pipeline.detect import DetectAndCrop, FoundImage, gathered
+from pipeline.records import DetectedShard, ImageRecord, ShardTask
+from pipeline.sandbox import Death, Sandbox, Work
+
+if TYPE_CHECKING:
+    from facegpt.model.annotator import FaceAnnotation
+    from facegpt.morphable import FaceModel
+
+
+class GuardedDetect:
+    """`DetectAndCrop` in a child process: codecs and detectors are native code, and meet files from anywhere."""
+
+    def __init__(self, config: RunConfig, crop_size: int) -> None:
+        self.crop_size = crop_size
+        made = pickle.dumps(partial(detect_work, config, crop_size))
+        self.sandbox = Sandbox(made, config.workers.image_seconds)
+
+    def __call__(self, task: ShardTask) -> DetectedShard:
+        """Every image of the task has exactly one record in the result, in the task's order.
+
+        Raises:
+            pipeline.sandbox.SandboxError: the detector cannot be loaded.
+        """
+        return gathered(task.shard, self._found(task), self.crop_size)
+
+    def _found(self, task: ShardTask) -> Iterator[FoundImage]:
+        pieces = [ShardTask(task.shard, (entry,)) for entry in task.images]
+        for entry, result in zip(task.images, self.sandbox.map(pieces), strict=True):
+            if isinstance(result, Death):
+                record = ImageRecord(entry.uri, task.shard, "failed", "detect", reason=result.reason)
+                yield FoundImage(record, [])
+            else:
+                yield result
+
+
+class GuardedAnnotator:
+    """An annotator whose every call runs in a child process, in which `made` (a pickled `annotate_work`) is called.
+
+    Slow, since it is to be called image by image: for shards that have lost a worker process before.
+    """
+
+    def __init__(self, annotator: Annotator, made: bytes, seconds: float) -> None:
+        self.annotator = annotator
+        self.sandbox = Sandbox(made, seconds)
+
+    @property
+    def face_model(self) -> FaceModel:
+        return self.annotator.face_model
+
+    @property
+    def digest(self) -> str:
+        return self.annotator.digest
+
+    @property
+    def crop_size(self) -> int:
+        return self.annotator.crop_size
+
+    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> Sequence[FaceAnnotation]:
+        """As the annotator's own; raises CrashError for crops that its process did not survive."""
+        (result,) = self.sandbox.map([(crops, micro_batch)])
+        if isinstance(result, Death):
+            raise CrashError(result.reason)
+        if isinstance(result, Exception):
+            raise result
+        said: Sequence[FaceAnnotation] = result
+        return said
+
+
+def annotate_work(source: AnnotatorSource, device: str, threads: int) -> Work:
+    """What runs in the child of `GuardedAnnotator`."""
+    import torch
+
+    torch.set_num_threads(threads)
+    annotator = source.load(device)
+
+    def work(items: list[Any]) -> Iterator[Any]:
+        for crops, micro_batch in items:
+            try:
+                yield annotator.annotate(crops, micro_batch)
+            except Exception as error:
+                yield error
+
+    return work
+
+
+def detect_work(config: RunConfig, crop_size: int) -> Work:
+    """What runs in the child of `GuardedDetect`."""
+    stage = DetectAndCrop(config, crop_size)
+
+    def work(pieces: list[Any]) -> Iterator[FoundImage]:
+        entries = tuple(entry for piece in pieces for entry in piece.images)
+        return stage.each(ShardTask(pieces[0].shard, entries))
+
+    return work
