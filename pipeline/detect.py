@@ -18,8 +18,8 @@ from pipeline.decode import DecodeError, RejectedError, decode, image_id_of
 from pipeline.detectors import Detection, create_detector
 from pipeline.detectors.registry import detector_fingerprint
 from pipeline.records import DetectedFace, DetectedShard, ImageRecord, ShardTask
-from pipeline.sources import describe
-from pipeline.storage import Entry, read_uri
+from pipeline.sources import Fetched, Fetcher, describe
+from pipeline.storage import Entry
 
 Pixels = NDArray[np.uint8]
 
@@ -43,6 +43,7 @@ class DetectAndCrop:
         self.detector = create_detector(config.detector)
         self.fingerprint = detector_fingerprint(config.detector)
         self.framing = FRAMINGS[config.detector.name]
+        self.fetch = Fetcher(config.decode.max_bytes)
 
     def __call__(self, task: ShardTask) -> DetectedShard:
         """Every image of the task has exactly one record in the result, in the task's order."""
@@ -58,27 +59,25 @@ class DetectAndCrop:
         empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
         return DetectedShard(task.shard, images, faces, np.stack(crops) if crops else empty)
 
-    def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, bytes | Exception]]:
+    def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Fetched | Exception]]:
         """The files' bytes, in order, read a few ahead by threads."""
         threads = self.config.workers.fetch_threads
         with ThreadPoolExecutor(threads) as pool:
             waiting = iter(entries)
-            ahead = deque((entry, pool.submit(self._fetch, entry)) for entry in islice(waiting, threads))
+            ahead = deque((entry, pool.submit(self.fetch, entry)) for entry in islice(waiting, threads))
             while ahead:
                 entry, future = ahead.popleft()
                 yield entry, _outcome(future)
                 following = next(waiting, None)
                 if following is not None:
-                    ahead.append((following, pool.submit(self._fetch, following)))
+                    ahead.append((following, pool.submit(self.fetch, following)))
 
-    def _fetch(self, entry: Entry) -> bytes:
-        return read_uri(entry.uri, self.config.decode.max_bytes, entry.size)
-
-    def _one(self, record: ImageRecord, data: bytes | Exception) -> list[tuple[Detection, Pixels]]:
+    def _one(self, record: ImageRecord, fetched: Fetched | Exception) -> list[tuple[Detection, Pixels]]:
         """Fills in the record; gives its faces with their crops."""
-        if isinstance(data, Exception):
-            record.reason = describe(data)
+        if isinstance(fetched, Exception):
+            record.reason = describe(fetched)
             return []
+        data, record.source_caption = fetched.data, fetched.caption
         record.bytes, record.image_id, record.stage = len(data), image_id_of(data), "decode"
         try:
             image = decode(data, self.config.decode)
@@ -115,7 +114,7 @@ class DetectAndCrop:
         )
 
 
-def _outcome(future: Future[bytes]) -> bytes | Exception:
+def _outcome(future: Future[Fetched]) -> Fetched | Exception:
     try:
         return future.result()
     except Exception as error:

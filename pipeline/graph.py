@@ -27,7 +27,7 @@ import ray.data
 from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
 from pipeline.errors import NothingRanError, UsageError
-from pipeline.records import ShardOutcome, ShardTask
+from pipeline.records import ShardOutcome, ShardRef
 from pipeline.sources import describe
 from pipeline.storage import Storage
 from pipeline.worker import Stage, Worker, annotate_stage, commit_stage, detect_stage
@@ -116,7 +116,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def execute(
-    tasks: Sequence[ShardTask],
+    refs: Sequence[ShardRef],
     config: RunConfig,
     source: AnnotatorSource,
     storage: Storage,
@@ -132,11 +132,11 @@ def execute(
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    rows = [{"shard": task.shard, "error": "", "payload": pickle.dumps(task)} for task in tasks]
+    rows = [{"shard": ref.shard, "error": "", "payload": pickle.dumps(ref)} for ref in refs]
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     gpus = 1 if plan.device == "cuda" else None
     stages: list[tuple[str, Callable[[], Stage], int, int | None]] = [
-        ("detect", partial(detect_stage, config, source.crop_size), plan.detect, None),
+        ("detect", partial(detect_stage, config, source.crop_size, storage), plan.detect, None),
         (
             "annotate",
             partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint),

@@ -12,14 +12,19 @@ from pipeline.commit import committed_shards
 from pipeline.config import RunConfig
 from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
+from pipeline.feed import Feed
 from pipeline.fingerprint import combined, fingerprints
 from pipeline.progress import RunProgress
+from pipeline.records import ShardRef
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
-from pipeline.shards import extend_manifest, new_images, read_manifest, shard_size
-from pipeline.sources import describe, list_images
-from pipeline.storage import Entry, Storage, normalize
+from pipeline.shards import read_manifest
+from pipeline.sources import describe
+from pipeline.storage import Storage, normalize
 
 Say = Callable[[str], None]
+
+SHARDS_PER_WORKER = 8
+"""A wave is executed once it has so many shards for each worker, or the listing has ended."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ def annotate(
     """Annotates the images of `location` into `output`; what is committed there already is not done again.
 
     Args:
-        location: a folder, an image, a list of URIs or an s3:// prefix.
+        location: a folder, an image, a tar, a Parquet file or a list of URIs, or an s3:// URL of one of these.
         output: a folder or s3:// prefix; new, empty, or of an earlier run with the same fingerprint.
-        limit: only the first images, by URI.
+        limit: only the first images: by path, of a list its first lines.
         replace: delete what an earlier run wrote to `output`, whatever it was made with.
         source: the model, if it is not the one that the configuration names.
         say: told each step in a line.
@@ -72,17 +77,16 @@ def annotate(
     parts = _fingerprints(config, source)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
-    listing = list_images(location, output=output, limit=limit)
-    changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
-    say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
-    others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
-    say(f"{len(listing.images):,} images in {location}{others}")
-    if record is not None and replace:
-        say(f"deleting what {storage.root} holds")
-        storage.delete(list(own_keys(storage)))
-        record = None
-    record = record or new_record(config, source, parts)
-    return _resume(Run(storage, record, config, source, combined(parts)), location, listing.images, say)
+    with Feed(storage, location, config.shards, limit=limit, anew=replace) as feed:
+        feed.wait()
+        changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
+        say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
+        if record is not None and replace:
+            say(f"deleting what {storage.root} holds")
+            storage.delete(list(own_keys(storage)))
+            record = None
+        record = record or new_record(config, source, parts)
+        return _resume(Run(storage, record, config, source, combined(parts)), location, feed, say)
 
 
 @dataclass(frozen=True)
@@ -104,43 +108,52 @@ def _fingerprints(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:
         raise UsageError(str(error)) from error
 
 
-def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummary:
+def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
     manifest = read_manifest(run.storage)
     done = set(committed_shards(run.storage))
-    fresh = new_images(manifest, images)
-    if not fresh and all(task.shard in done for task in manifest.tasks):
+    left = [ref for ref in manifest.shards if ref.shard not in done]
+    if not feed.wait() and not left:
+        say(_found(feed, location))
         say(f"nothing to do: all {manifest.n_images:,} images in {run.storage.root} are committed")
         return RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
     # Ray takes seconds to import, and a run that finds nothing to do should not.
     from pipeline.graph import cluster, execute, plan_workers
 
     started = now()
+    refs: list[ShardRef] = []
     with cluster() as (cpus, gpus):
         plan = plan_workers(run.config, cpus, gpus)
+        workers = plan.detect + plan.annotate
+        feed.settle()
         _store(run)
-        size = shard_size(len(fresh), plan.detect + plan.annotate, run.config.shards)
-        manifest = extend_manifest(run.storage, manifest, fresh, size)
-        tasks = [task for task in manifest.tasks if task.shard not in done]
-        todo = sum(len(task.images) for task in tasks)
+        feed.start(workers)
+        wave = [*left, *feed.wave(0 if left else SHARDS_PER_WORKER * workers)]
+        say(_found(feed, location))
+        todo = sum(ref.n_images for ref in left) + feed.fresh
+        shards = f"{len(wave):,} shards" if feed.is_listed else "shards, and counting,"
         known = f"; {len(done):,} shards are committed already" if done else ""
         say(
-            f"{todo:,} images in {len(tasks):,} shards to do{known}; {plan.detect} detect and {plan.annotate} annotate "
+            f"{todo:,} images in {shards} to do{known}; {plan.detect} detect and {plan.annotate} annotate "
             f"workers, model on {plan.device}"
         )
         died = "its worker process died"
-        with RunProgress(todo) as progress:
+        with RunProgress() as progress:
             try:
-                for outcome in execute(tasks, run.config, run.source, run.storage, run.fingerprint, plan):
-                    progress.add(outcome)
+                while wave:
+                    refs += wave
+                    progress.expect(sum(ref.n_images for ref in wave))
+                    for outcome in execute(wave, run.config, run.source, run.storage, run.fingerprint, plan):
+                        progress.add(outcome)
+                    wave = feed.wave(SHARDS_PER_WORKER * workers)
             except Exception as error:
                 # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
                 died = f"the run ended early: {type(error).__name__}: {describe(error)}"
     committed = set(committed_shards(run.storage))
-    lost = [task.shard for task in tasks if task.shard not in committed]
+    lost = [ref.shard for ref in refs if ref.shard not in committed]
     errors = {shard: progress.errors.get(shard, died) for shard in lost}
     summary = RunSummary(
-        shards=len(tasks),
-        committed=len(tasks) - len(lost),
+        shards=len(refs),
+        committed=len(refs) - len(lost),
         images=progress.images,
         faces=progress.faces,
         meshes=progress.meshes,
@@ -163,7 +176,20 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
         }
     )
     _store(run)
+    if feed.error:
+        done_so_far = f"{summary.images:,} images that were found before are done"
+        raise UsageError(f"{feed.error} ({done_so_far}; the same command goes on)")
     return summary
+
+
+def _found(feed: Feed, location: str) -> str:
+    counts = feed.counts
+    so_far = "" if feed.is_listed else " so far; listing goes on beside the work"
+    others = f" ({counts.ignored:,} with other extensions left out)" if counts.ignored else ""
+    known = (
+        f", beside {counts.known_containers:,} known tars or Parquet files" if counts.known_containers else ""
+    )
+    return f"{counts.found:,} images in {location}{others}{known}{so_far}"
 
 
 def _store(run: Run) -> None:

@@ -52,11 +52,13 @@ class Worker:
             return {**row, "error": f"{self.name}: {type(error).__name__}: {describe(error)}", "payload": b""}
 
 
-def detect_stage(config: RunConfig, crop_size: int) -> Stage:
-    """Loads the detector."""
+def detect_stage(config: RunConfig, crop_size: int, storage: Storage) -> Stage:
+    """Loads the detector; its shards come as references into the manifest of `storage`."""
     from pipeline.detect import DetectAndCrop
+    from pipeline.shards import ShardLoader
 
-    return DetectAndCrop(config, crop_size)
+    stage, load = DetectAndCrop(config, crop_size), ShardLoader(storage)
+    return lambda ref: stage(load(ref))
 
 
 def annotate_stage(

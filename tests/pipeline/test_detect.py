@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import encoded
+from listing import listed
 from PIL import Image
 
 from pipeline.config import RunConfig, load_config
 from pipeline.crop import to_image
 from pipeline.detect import DetectAndCrop, face_id_of
 from pipeline.records import ShardTask
-from pipeline.sources import list_images
 from pipeline.storage import Entry
 
 CROP = 112
@@ -23,7 +23,7 @@ def stage() -> DetectAndCrop:
 
 
 def task_of(folder: Path) -> ShardTask:
-    return ShardTask("0000-000000", tuple(list_images(str(folder)).images))
+    return ShardTask("0000-000000", tuple(listed(folder)))
 
 
 def test_every_image_has_one_record_whatever_it_is(
