@@ -18,8 +18,9 @@ URI_COLUMNS = ("uri", "url", "path", "file", "filename", "image")
 IMAGE_COLUMNS = ("image", "img", "bytes", "image_bytes", "jpg", "png")
 TEXT_COLUMNS = ("caption", "text")
 BATCH_BYTES = 16 << 20
-BATCHES_KEPT = 8
-OPEN_GROUPS = 4
+ROWS_KEPT = 16
+"""More than the threads of a worker read ahead: a row that was left behind means to start the group anew."""
+OPEN_GROUPS = 2
 
 
 class ColumnError(Exception):
@@ -139,7 +140,8 @@ class GroupReader:
                 batch = next(self._batches)
                 self._kept.append((self._next, batch))
                 self._next += batch.num_rows
-                del self._kept[:-BATCHES_KEPT]
+                while len(self._kept) > 1 and self._next - self._kept[1][0] >= ROWS_KEPT:
+                    del self._kept[0]
                 self._first = self._kept[0][0]
             start, batch = next((start, kept) for start, kept in reversed(self._kept) if start <= row)
             return self._values(batch, row - start)
