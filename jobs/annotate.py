@@ -1,6 +1,10 @@
 """Turn photos into a table of 3D faces: parameters, pose, landmarks, caption and mesh of every face.
 
-INPUT is a folder (subfolders included), one image, an s3:// prefix, or a list (.txt, .csv, .parquet) of paths and URLs.
+INPUT, here or at an s3:// URL, is one of
+  a folder or prefix, with all below it: images, WebDataset tars (.tar), Parquet files with a column of image bytes
+  one image, one .tar, or one .parquet with image bytes (a column of bytes, or of structs with a field `bytes`)
+  a list (.txt, .csv, .parquet with a column `uri`) of paths and URLs
+The text beside an image in a tar (.txt, .json) or Parquet file (caption, text) is kept in the ledger.
 OUTPUT is a folder or an s3:// prefix. The same command again goes on where it stopped, and adds what is new in INPUT.
 """
 
@@ -18,6 +22,8 @@ EXAMPLES = """\
   facegpt annotate photos/ faces/
   facegpt annotate s3://bucket/photos s3://bucket/faces --set model.device=cuda
   facegpt annotate photos/ faces/ --set detector.name=insightface --set detector.model=det_500m.onnx
+  facegpt annotate s3://bucket/tars/ faces/
+  facegpt annotate train-00000.parquet faces/
   facegpt annotate photos/ dry/ --detector null --model null   # a dry run: everything but faces; its rows are no data
   facegpt annotate photos/ try/ --limit 100 --max-failed 0.01
 """
@@ -26,7 +32,7 @@ SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="INPUT", help="folder, image, s3:// prefix, or a list of paths and URLs"
+        "input", metavar="INPUT", help="folder, image, .tar, .parquet or list, here or on S3; see above"
     )
     parser.add_argument(
         "output", metavar="OUTPUT", help="folder or s3:// prefix; new, empty, or of an earlier run"
@@ -46,7 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="one setting, such as detector.name=dlib",
     )
-    parser.add_argument("--limit", type=_count, metavar="N", help="only the first N images, by name")
+    parser.add_argument(
+        "--limit",
+        type=_count,
+        metavar="N",
+        help="only the first N images: by name, of a list its first lines",
+    )
     parser.add_argument(
         "--replace", action="store_true", help="delete what an earlier run wrote to OUTPUT first"
     )

@@ -84,7 +84,7 @@ class OutputConfig(Section):
 
 
 class ShardConfig(Section):
-    """Images per shard are images / (8 * workers), kept between `min_images` and `max_images`."""
+    """Images per shard are images listed so far / (8 * workers), kept between `min_images` and `max_images`."""
 
     min_images: Positive = 16
     max_images: Positive = 1000

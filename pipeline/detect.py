@@ -19,8 +19,8 @@ from pipeline.decode import DecodeError, RejectedError, decode, image_id_of
 from pipeline.detectors import Detection, create_detector
 from pipeline.detectors.registry import detector_fingerprint
 from pipeline.records import DetectedFace, DetectedShard, ImageRecord, ShardTask
-from pipeline.sources import describe
-from pipeline.storage import Entry, read_uri
+from pipeline.sources import Fetched, Fetcher, describe
+from pipeline.storage import Entry
 from pipeline.tombstones import REASON
 
 Pixels = NDArray[np.uint8]
@@ -70,6 +70,7 @@ class DetectAndCrop:
         self.detector = create_detector(config.detector)
         self.fingerprint = detector_fingerprint(config.detector)
         self.framing = FRAMINGS[config.detector.name]
+        self.fetch = Fetcher(config.decode.max_bytes)
 
     def __call__(self, task: ShardTask) -> DetectedShard:
         """Every image of the task has exactly one record in the result, in the task's order."""
@@ -83,30 +84,29 @@ class DetectAndCrop:
             faces = [self._face(record, index, face) for index, (face, _) in enumerate(found)]
             yield FoundImage(record, [(face, crop) for face, (_, crop) in zip(faces, found, strict=True)])
 
-    def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, bytes | Exception]]:
+    def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Fetched | Exception]]:
         """The files' bytes, in order, read a few ahead by threads."""
         threads = self.config.workers.fetch_threads
         with ThreadPoolExecutor(threads) as pool:
             waiting = iter(entries)
-            ahead = deque((entry, pool.submit(self._fetch, entry)) for entry in islice(waiting, threads))
+            ahead = deque((entry, pool.submit(self.fetch, entry)) for entry in islice(waiting, threads))
             while ahead:
                 entry, future = ahead.popleft()
                 yield entry, _outcome(future)
                 following = next(waiting, None)
                 if following is not None:
-                    ahead.append((following, pool.submit(self._fetch, following)))
+                    ahead.append((following, pool.submit(self.fetch, following)))
 
-    def _fetch(self, entry: Entry) -> bytes:
-        return read_uri(entry.uri, self.config.decode.max_bytes, entry.size)
-
-    def _one(self, record: ImageRecord, data: bytes | Exception) -> list[tuple[Detection, Pixels]]:
+    def _one(self, record: ImageRecord, fetched: Fetched | Exception) -> list[tuple[Detection, Pixels]]:
         """Fills in the record; gives its faces with their crops."""
-        if isinstance(data, Exception):
-            record.reason = describe(data)
+        if isinstance(fetched, Exception):
+            record.reason = describe(fetched)
             return []
+        data, record.source_caption = fetched.data, fetched.caption
         record.bytes, image_id = len(data), image_id_of(data)
         if image_id in self.forgotten:
-            record.status, record.reason = "rejected", REASON
+            # Nor may its caption stay.
+            record.status, record.reason, record.source_caption = "rejected", REASON, None
             return []
         record.image_id, record.stage = image_id, "decode"
         try:
@@ -144,7 +144,7 @@ class DetectAndCrop:
         )
 
 
-def _outcome(future: Future[bytes]) -> bytes | Exception:
+def _outcome(future: Future[Fetched]) -> Fetched | Exception:
     try:
         return future.result()
     except Exception as error:

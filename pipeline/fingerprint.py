@@ -15,6 +15,7 @@ from pipeline.detectors.registry import detector_fingerprint
 CODE = (
     ("facegpt", ("model", "morphable", "rendering", "evaluation/geometry.py", "training/text")),
     ("pipeline", ("annotate.py", "crop.py", "decode.py", "detect.py", "detectors", "meshes.py", "null.py")),
+    ("pipeline", ("sources/fetch.py", "sources/parquet.py")),
     ("schemas", ("",)),
 )
 """The modules that a row's values come from."""

@@ -28,7 +28,7 @@ from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
 from pipeline.errors import NothingRanError, UsageError
 from pipeline.guarded import annotate_work
-from pipeline.records import ShardOutcome, ShardTask
+from pipeline.records import ShardOutcome, ShardRef, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Storage
 from pipeline.worker import (
@@ -128,7 +128,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def execute(
-    tasks: Sequence[ShardTask],
+    shards: Sequence[ShardRef | ShardTask],
     config: RunConfig,
     source: AnnotatorSource,
     storage: Storage,
@@ -149,7 +149,8 @@ def execute(
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = [
-        {"shard": task.shard, "error": "", "refused": False, "payload": pickle.dumps(task)} for task in tasks
+        {"shard": shard.shard, "error": "", "refused": False, "payload": pickle.dumps(shard)}
+        for shard in shards
     ]
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     gpus = 1 if plan.device == "cuda" else None
@@ -179,7 +180,7 @@ def execute(
                 num_cpus=plan.cpus_per_worker,
                 num_gpus=stage_gpus,
                 # Every shard may cost a process or two; more than that is no accident, and must end.
-                max_restarts=RESTARTS_PER_SHARD * len(tasks),
+                max_restarts=RESTARTS_PER_SHARD * len(shards),
                 max_task_retries=MAX_TASK_RETRIES,
             )
     for row in data.iter_rows():

@@ -21,7 +21,7 @@ SECONDS = 60.0
 class RunProgress:
     """Counts what the shards bring in; use as a context manager around the run."""
 
-    def __init__(self, images: int, interval: float = SECONDS) -> None:
+    def __init__(self, images: int = 0, interval: float = SECONDS) -> None:
         self.total = images
         self.interval = interval
         self.images = 0
@@ -62,6 +62,12 @@ class RunProgress:
             self._bar.stop()
         if self._ticker is not None:
             self._ticker.join()
+
+    def expect(self, images: int) -> None:
+        """So many images more are to do."""
+        self.total += images
+        if self._bar is not None:
+            self._bar.update(self._task, total=self.total)
 
     def add(self, outcome: ShardOutcome) -> None:
         """Counts one shard."""

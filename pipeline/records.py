@@ -14,6 +14,16 @@ from pipeline.storage import Entry
 
 
 @dataclass(frozen=True)
+class ShardRef:
+    """Where the manifest holds a shard of `n_images` images: all that the driver knows of it."""
+
+    shard: str
+    manifest_key: str
+    row_group: int
+    n_images: int
+
+
+@dataclass(frozen=True)
 class ShardTask:
     """A shard to be done: its id and its images."""
 
@@ -35,6 +45,7 @@ class ImageRecord:
     height: int | None = None
     reason: str | None = None
     n_faces: int = 0
+    source_caption: str | None = None
 
 
 @dataclass(frozen=True)

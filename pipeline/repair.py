@@ -55,7 +55,7 @@ def withdraw(storage: Storage) -> tuple[list[str], set[str]]:
     """
     said: list[str] = []
     kept: set[str] = set()
-    known = {task.shard for task in read_manifest(storage).tasks}
+    known = {ref.shard for ref in read_manifest(storage).shards}
     for shard in committed_shards(storage):
         trouble, named = _trouble(storage, shard)
         # A shard that no manifest lists would not be made again: that is for a person to look at.

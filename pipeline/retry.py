@@ -19,7 +19,7 @@ from pipeline.records import ShardTask
 from pipeline.rewrite import replay
 from pipeline.run import Run, RunSummary, Say, fingerprints_of, model_of, store, work_through
 from pipeline.run_record import check_same, existing_run, now
-from pipeline.shards import Manifest, read_manifest
+from pipeline.shards import Manifest, ShardLoader, read_manifest
 from pipeline.storage import Storage
 
 READERS = 16
@@ -102,7 +102,7 @@ def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[
     wanted = set[str]().union(*failed.values())
     newest: dict[str, str] = {}
     chosen: list[ShardTask] = []
-    for task in manifest.tasks:
+    for task in map(ShardLoader(storage), manifest.shards):
         listed = tuple(entry for entry in task.images if entry.uri in wanted)
         newest |= {entry.uri: task.shard for entry in listed}
         uris = failed.get(task.shard, set())
@@ -131,7 +131,8 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
     with cluster() as (cpus, gpus):
         plan = plan_workers(run.config, cpus, gpus)
         say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
-        with RunProgress(todo) as progress:
+        with RunProgress() as progress:
+            progress.expect(todo)
             errors = work_through(run, tasks, plan, progress, amends=True)
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,22 +12,26 @@ from pipeline.commit import committed_shards
 from pipeline.config import NULL, RunConfig
 from pipeline.detectors import DetectorError, create_detector
 from pipeline.errors import UsageError
+from pipeline.feed import Feed
 from pipeline.fingerprint import combined, fingerprints
 from pipeline.lock import run_lock
 from pipeline.null import NullSource, notice
 from pipeline.progress import RunProgress
-from pipeline.records import ShardTask
+from pipeline.records import ShardRef, ShardTask
 from pipeline.rewrite import replay
 from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
-from pipeline.shards import extend_manifest, new_images, read_manifest, shard_size
-from pipeline.sources import describe, list_images
-from pipeline.storage import Entry, Storage, normalize
+from pipeline.shards import read_manifest
+from pipeline.sources import describe
+from pipeline.storage import Storage, normalize
 from pipeline.tombstones import read_tombstones
 
 if TYPE_CHECKING:
     from pipeline.graph import Plan
 
 Say = Callable[[str], None]
+
+SHARDS_PER_WORKER = 8
+"""A wave is executed once it has so many shards for each worker, or the listing has ended."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,9 @@ def annotate(
     """Annotates the images of `location` into `output`; what is committed there already is not done again.
 
     Args:
-        location: a folder, an image, a list of URIs or an s3:// prefix.
+        location: a folder, an image, a tar, a Parquet file or a list of URIs, or an s3:// URL of one of these.
         output: a folder or s3:// prefix; new, empty, or of an earlier run with the same fingerprint.
-        limit: only the first images, by URI.
+        limit: only the first images: by path, of a list its first lines.
         replace: delete what an earlier run wrote to `output`, whatever it was made with.
         source: the model, if it is not the one that the configuration names.
         say: told each step in a line.
@@ -97,22 +101,22 @@ def _locked(
     parts = fingerprints_of(config, source)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
-    listing = list_images(location, output=storage.root, limit=limit)
-    changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
-    say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
-    if dry := notice(config.model_dump()):
-        say(dry)
-    others = f" ({listing.ignored:,} with other extensions left out)" if listing.ignored else ""
-    say(f"{len(listing.images):,} images in {location}{others}")
     if record is not None and (finished := replay(storage)):
         say("; ".join(finished))
         record = read_record(storage, any_version=replace)
-    if record is not None and replace:
-        say(f"deleting what {storage.root} holds")
-        storage.delete(list(own_keys(storage)))
-        record = None
-    record = record or new_record(config, source, parts)
-    return _resume(Run(storage, record, config, source, combined(parts)), location, listing.images, say)
+    skip = read_tombstones(storage).hold
+    with Feed(storage, location, config.shards, limit=limit, skip=skip, anew=replace) as feed:
+        feed.wait()
+        changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
+        say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
+        if dry := notice(config.model_dump()):
+            say(dry)
+        if record is not None and replace:
+            say(f"deleting what {storage.root} holds")
+            storage.delete(list(own_keys(storage)))
+            record = None
+        record = record or new_record(config, source, parts)
+        return _resume(Run(storage, record, config, source, combined(parts)), location, feed, say)
 
 
 @dataclass(frozen=True)
@@ -140,38 +144,44 @@ def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str
         raise UsageError(str(error)) from error
 
 
-def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummary:
+def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
     manifest = read_manifest(run.storage)
     done = set(committed_shards(run.storage))
-    tombstones = read_tombstones(run.storage)
-    new = new_images(manifest, images)
-    fresh = [entry for entry in new if not tombstones.hold(entry)]
-    if len(fresh) < len(new):
-        say(f"{len(new) - len(fresh):,} images are left out: they were forgotten")
-    if not fresh and all(task.shard in done for task in manifest.tasks):
+    left = [ref for ref in manifest.shards if ref.shard not in done]
+    if not feed.wait() and not left:
+        say(_found(feed, location))
         say(f"nothing to do: all {manifest.n_images:,} images in {run.storage.root} are committed")
         return RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
     # Ray takes seconds to import, and a run that finds nothing to do should not.
     from pipeline.graph import cluster, plan_workers
 
     started = now()
+    refs: list[ShardRef] = []
+    errors: dict[str, str] = {}
     with cluster() as (cpus, gpus):
         plan = plan_workers(run.config, cpus, gpus)
+        workers = plan.detect + plan.annotate
+        feed.settle()
         store(run)
-        size = shard_size(len(fresh), plan.detect + plan.annotate, run.config.shards)
-        manifest = extend_manifest(run.storage, manifest, fresh, size)
-        tasks = [task for task in manifest.tasks if task.shard not in done]
-        todo = sum(len(task.images) for task in tasks)
+        feed.start(workers)
+        wave = [*left, *feed.wave(0 if left else SHARDS_PER_WORKER * workers)]
+        say(_found(feed, location))
+        todo = sum(ref.n_images for ref in left) + feed.fresh
+        shards = f"{len(wave):,} shards" if feed.is_listed else "shards, and counting,"
         known = f"; {len(done):,} shards are committed already" if done else ""
         say(
-            f"{todo:,} images in {len(tasks):,} shards to do{known}; {plan.detect} detect and {plan.annotate} annotate "
+            f"{todo:,} images in {shards} to do{known}; {plan.detect} detect and {plan.annotate} annotate "
             f"workers, model on {plan.device}"
         )
-        with RunProgress(todo) as progress:
-            errors = work_through(run, tasks, plan, progress)
+        with RunProgress() as progress:
+            while wave:
+                refs += wave
+                progress.expect(sum(ref.n_images for ref in wave))
+                errors |= work_through(run, wave, plan, progress)
+                wave = [] if progress.refused else feed.wave(SHARDS_PER_WORKER * workers)
     summary = RunSummary(
-        shards=len(tasks),
-        committed=len(tasks) - len(errors),
+        shards=len(refs),
+        committed=len(refs) - len(errors),
         images=progress.images,
         faces=progress.faces,
         meshes=progress.meshes,
@@ -196,11 +206,25 @@ def _resume(run: Run, location: str, images: list[Entry], say: Say) -> RunSummar
     )
     if not progress.refused:
         store(run)
+    if feed.error:
+        done_so_far = f"{summary.images:,} images that were found before are done"
+        raise UsageError(f"{feed.error} ({done_so_far}; the same command goes on)")
     return summary
 
 
+def _found(feed: Feed, location: str) -> str:
+    counts = feed.counts
+    so_far = "" if feed.is_listed else " so far; listing goes on beside the work"
+    others = f" ({counts.ignored:,} with other extensions left out)" if counts.ignored else ""
+    known = (
+        f", beside {counts.known_containers:,} known tars or Parquet files" if counts.known_containers else ""
+    )
+    forgotten = f"; {feed.skipped:,} forgotten ones stay out" if feed.skipped else ""
+    return f"{counts.found:,} images in {location}{others}{known}{so_far}{forgotten}"
+
+
 def work_through(
-    run: Run, tasks: list[ShardTask], plan: Plan, progress: RunProgress, amends: bool = False
+    run: Run, shards: Sequence[ShardRef | ShardTask], plan: Plan, progress: RunProgress, amends: bool = False
 ) -> dict[str, str]:
     """Executes the shards; gives those that stay uncommitted, with the reason. `amends`: see `execute`.
 
@@ -208,7 +232,7 @@ def work_through(
     """
     from pipeline.graph import execute
 
-    left, died = tasks, "its worker process died"
+    left, died = list(shards), "its worker process died"
     done: set[str] = set()
     for careful in (False, True):
         try:
@@ -226,11 +250,12 @@ def work_through(
         if not amends:
             done = set(committed_shards(run.storage))
         if progress.refused:
-            return {task.shard: progress.refused for task in tasks if task.shard not in done}
-        left = [task for task in left if task.shard not in done and task.shard not in progress.errors]
+            return {shard.shard: progress.refused for shard in shards if shard.shard not in done}
+        left = [shard for shard in left if shard.shard not in done and shard.shard not in progress.errors]
         if not left:
             break
-    return {**progress.errors, **{task.shard: died for task in left}}
+    failed = {shard.shard: progress.errors[shard.shard] for shard in shards if shard.shard in progress.errors}
+    return {**failed, **{shard.shard: died for shard in left}}
 
 
 def store(run: Run) -> None:

@@ -1,19 +1,31 @@
-"""The manifest: images cut into shards, once and for all."""
+"""The manifest: images cut into shards, once and for all. It grows in parts, each of them written once.
+
+A part is `manifest/GENERATION-PART.parquet` with one row group per shard. A generation is one call of `annotate` that
+found something new; its shards are numbered through all of its parts. So an id never means two things, whenever a run
+dies.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import ShardConfig
-from pipeline.records import ShardTask
+from pipeline.known import KnownImages, digest
+from pipeline.records import ShardRef, ShardTask
 from pipeline.storage import Entry, Storage
 from schemas import manifest_schema
 
 FOLDER = "manifest"
+WHOLE = b"facegpt_whole_containers"
+"""Metadata of a part: digests of the tars and Parquet files whose images all stand in this part and those before it."""
 
 
 def shard_size(images: int, workers: int, config: ShardConfig) -> int:
@@ -23,56 +35,111 @@ def shard_size(images: int, workers: int, config: ShardConfig) -> int:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images that the run knows, by shard, in the order of their ids."""
+    """All shards that the run knows, in the order of their ids; `generations`: the number that the next one has."""
 
-    tasks: tuple[ShardTask, ...]
+    shards: tuple[ShardRef, ...]
     generations: int
 
     @property
     def n_images(self) -> int:
-        return sum(len(task.images) for task in self.tasks)
+        return sum(ref.n_images for ref in self.shards)
 
 
 def read_manifest(storage: Storage) -> Manifest:
-    """Reads every manifest file of a run; empty if there is none."""
-    keys = [key for key in storage.keys(FOLDER) if key.endswith(".parquet")]
-    tasks: list[ShardTask] = []
-    for key in keys:
-        table = pq.read_table(io.BytesIO(storage.read(key)))
-        shards: dict[str, list[Entry]] = {}
-        for row in table.to_pylist():
-            shards.setdefault(row["shard"], []).append(Entry(row["uri"], row["size"], row["etag"]))
-        tasks += [ShardTask(shard, tuple(entries)) for shard, entries in shards.items()]
-    return Manifest(tuple(sorted(tasks, key=lambda task: task.shard)), len(keys))
+    """Reads where the shards of a run are, and no image; empty if there is no manifest."""
+    refs: list[ShardRef] = []
+    generations = 0
+    for key in _parts(storage):
+        generations = max(generations, 1 + _generation(key))
+        refs += _refs(key, _open(storage, key))
+    return Manifest(tuple(sorted(refs, key=lambda ref: ref.shard)), generations)
 
 
-def new_images(manifest: Manifest, images: list[Entry]) -> list[Entry]:
-    """Those of `images` that the manifest does not know, or knows with another size or etag."""
-    known = {entry for task in manifest.tasks for entry in task.images}
-    return [entry for entry in images if entry not in known]
+def read_known(storage: Storage) -> tuple[KnownImages, set[bytes]]:
+    """The images that the manifest knows, and the digests of the containers that it knows whole."""
+    known, whole = KnownImages(), set[bytes]()
+    for key in _parts(storage):
+        file = _open(storage, key)
+        for batch in file.iter_batches(10_000, columns=["uri", "size", "etag"]):
+            rows = zip(*(batch.column(name).to_pylist() for name in ("uri", "size", "etag")), strict=True)
+            known.add(Entry(*row) for row in rows)
+        listed = (file.schema_arrow.metadata or {}).get(WHOLE, b"[]")
+        whole.update(bytes.fromhex(one) for one in json.loads(listed))
+    return known, whole
 
 
-def extend_manifest(storage: Storage, manifest: Manifest, fresh: list[Entry], size: int) -> Manifest:
-    """Adds shards of `size` images for `fresh` ones; known images keep their shard.
+def write_part(
+    storage: Storage, generation: int, part: int, tasks: Sequence[ShardTask], whole: Sequence[Entry] = ()
+) -> list[ShardRef]:
+    """Writes one part of the manifest, and says where its shards are.
 
-    The new file is named by its generation, its shards by generation and number: an id never means two things.
+    Args:
+        storage: of the output.
+        generation: a number that no part had before this run.
+        part: counts from 0 within the generation.
+        tasks: the shards, with ids of this generation.
+        whole: containers whose images all stand in this part and those before it.
     """
+    key = f"{FOLDER}/{generation:04d}-{part:05d}.parquet"
+    schema = manifest_schema()
+    if whole:
+        listed = json.dumps([digest(container).hex() for container in whole])
+        schema = schema.with_metadata({**schema.metadata, WHOLE: listed.encode()})
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for task in tasks:
+            columns = {
+                "uri": [entry.uri for entry in task.images],
+                "size": [entry.size for entry in task.images],
+                "etag": [entry.etag for entry in task.images],
+                "shard": [task.shard] * len(task.images),
+            }
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=len(task.images))
+    storage.write(key, sink.getvalue())
+    return [ShardRef(task.shard, key, group, len(task.images)) for group, task in enumerate(tasks)]
+
+
+def extend_manifest(storage: Storage, manifest: Manifest, fresh: Sequence[Entry], size: int) -> Manifest:
+    """Adds a generation of one part: shards of `size` images, none of which the manifest knows."""
     if not fresh:
         return manifest
     generation = manifest.generations
     tasks = [
-        ShardTask(f"{generation:04d}-{number:06d}", tuple(fresh[start : start + size]))
+        ShardTask(shard_id(generation, number), tuple(fresh[start : start + size]))
         for number, start in enumerate(range(0, len(fresh), size))
     ]
-    columns = {
-        "uri": [entry.uri for entry in fresh],
-        "size": [entry.size for entry in fresh],
-        "etag": [entry.etag for entry in fresh],
-        "shard": [task.shard for task in tasks for _ in task.images],
-    }
-    table = pa.table(columns, schema=manifest_schema())
-    storage.write(f"{FOLDER}/{generation:04d}.parquet", to_parquet(table))
-    return Manifest((*manifest.tasks, *tasks), generation + 1)
+    return Manifest((*manifest.shards, *write_part(storage, generation, 0, tasks)), generation + 1)
+
+
+def shard_id(generation: int, number: int) -> str:
+    return f"{generation:04d}-{number:06d}"
+
+
+class ShardLoader:
+    """Reads the images of shards from the manifest; keeps the part that it read last, since neighbours lie in it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._last: tuple[str, Any] | None = None
+
+    def __call__(self, ref: ShardRef) -> ShardTask:
+        """The shard with its images, in the manifest's order.
+
+        Raises:
+            OSError: the part cannot be read.
+            ValueError: it does not hold the shard.
+        """
+        if self._last is None or self._last[0] != ref.manifest_key:
+            self._last = ref.manifest_key, _open(self.storage, ref.manifest_key)
+        rows = self._last[1].read_row_group(ref.row_group).to_pylist()
+        images = tuple(
+            Entry(row["uri"], row["size"], row["etag"]) for row in rows if row["shard"] == ref.shard
+        )
+        if len(images) != ref.n_images:
+            raise ValueError(
+                f"{ref.manifest_key} holds {len(images)} images of {ref.shard}, not {ref.n_images}"
+            )
+        return ShardTask(ref.shard, images)
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -80,3 +147,30 @@ def to_parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def _parts(storage: Storage) -> list[str]:
+    return [key for key in storage.keys(FOLDER) if key.endswith(".parquet")]
+
+
+def _generation(key: str) -> int:
+    found = re.match(r"\d+", key.removeprefix(f"{FOLDER}/"))
+    return int(found[0]) if found else 0
+
+
+def _open(storage: Storage, key: str) -> Any:
+    return pq.ParquetFile(pa.BufferReader(storage.read(key)))
+
+
+def _refs(key: str, file: Any) -> Iterator[ShardRef]:
+    """From the statistics in the footer; a row group of several shards, as early versions wrote them, is counted."""
+    column = file.schema_arrow.get_field_index("shard")
+    for group in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(group)
+        said = rows.column(column).statistics
+        if said is not None and said.has_min_max and said.min == said.max:
+            yield ShardRef(str(said.min), key, group, rows.num_rows)
+            continue
+        shards = file.read_row_group(group, columns=["shard"])["shard"].value_counts()
+        for pair in shards.to_pylist():
+            yield ShardRef(pair["values"], key, group, pair["counts"])

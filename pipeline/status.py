@@ -42,7 +42,7 @@ def read_status(storage: Storage) -> RunStatus:
     return RunStatus(
         images=manifest.n_images,
         images_done=sum(commit["images"] for commit in commits),
-        shards=len(manifest.tasks),
+        shards=len(manifest.shards),
         shards_done=len(commits),
         faces=sum(commit["faces"] for commit in commits),
         meshes=sum(commit["meshes"] for commit in commits),

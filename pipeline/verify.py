@@ -6,7 +6,6 @@ import hashlib
 import io
 import tarfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.meshes import members
 from pipeline.records import ShardTask
 from pipeline.rewrite import pending
-from pipeline.shards import read_manifest
+from pipeline.shards import ShardLoader, read_manifest
 from pipeline.storage import Storage
 from pipeline.tombstones import Tombstones, read_tombstones
 from schemas import STATUSES, images_schema, read_provenance
@@ -58,19 +57,21 @@ def verify(storage: Storage, fingerprint: str) -> Verdict:
         )
     tombstones = _tombstones(storage, verdict)
     manifest = read_manifest(storage)
-    tasks = {task.shard: task for task in manifest.tasks}
+    tasks = {ref.shard: ref for ref in manifest.shards}
+    load = ShardLoader(storage)
     committed = committed_shards(storage)
     for shard in sorted(set(tasks) - set(committed)):
         verdict.problems.append(
-            f"shard {shard}: not committed ({len(tasks[shard].images)} images); run annotate again"
+            f"shard {shard}: not committed ({tasks[shard].n_images} images); run annotate again"
         )
     for shard in sorted(set(committed) - set(tasks)):
         verdict.problems.append(f"shard {shard}: committed, but the manifest does not know it")
     expected: set[str] = set()
     for shard in committed:
         if shard in tasks:
-            expected |= _check_shard(storage, tasks[shard], fingerprint, tombstones, verdict)
-    _check_listed(manifest.tasks, tombstones, verdict)
+            task = load(tasks[shard])
+            expected |= _check_shard(storage, task, fingerprint, tombstones, verdict)
+            _check_listed(task, tombstones, verdict)
     if not manifest.generations:
         verdict.problems.append("the manifest is empty")
     for name, suffix in SUFFIXES.items():
@@ -91,11 +92,10 @@ def _tombstones(storage: Storage, verdict: Verdict) -> Tombstones:
         return Tombstones()
 
 
-def _check_listed(tasks: Iterable[ShardTask], tombstones: Tombstones, verdict: Verdict) -> None:
-    for task in tasks:
-        back = sum(tombstones.hold(entry) for entry in task.images)
-        if back:
-            verdict.problems.append(f"shard {task.shard}: the manifest lists {back} forgotten images")
+def _check_listed(task: ShardTask, tombstones: Tombstones, verdict: Verdict) -> None:
+    back = sum(tombstones.hold(entry) for entry in task.images)
+    if back:
+        verdict.problems.append(f"shard {task.shard}: the manifest lists {back} forgotten images")
 
 
 def _check_forgotten(key: str, table: pa.Table, tombstones: Tombstones, verdict: Verdict) -> None:
@@ -156,7 +156,7 @@ def _table(key: str, data: dict[str, bytes], problems: list[str]) -> pa.Table | 
 def _check_ledger(task: ShardTask, images: pa.Table, commit: dict[str, Any], verdict: Verdict) -> None:
     verdict.images += images.num_rows
     problems = verdict.problems
-    if not images.schema.equals(images_schema()):
+    if not _is_ledger(images.schema):
         problems.append(f"images/{task.shard}.parquet: its columns are not those of the schema")
         return
     wanted, found = Counter(entry.uri for entry in task.images), Counter(images["uri"].to_pylist())
@@ -169,6 +169,12 @@ def _check_ledger(task: ShardTask, images: pa.Table, commit: dict[str, Any], ver
         problems.append(f"shard {task.shard}: unknown status {sorted(set(statuses) - set(STATUSES))}")
     if dict(statuses) != commit.get("statuses"):
         problems.append(f"shard {task.shard}: statuses differ from the commit's")
+
+
+def _is_ledger(schema: pa.Schema) -> bool:
+    """Whether the columns are the schema's. An output from before a nullable column was added lacks it."""
+    wanted = [field for field in images_schema() if field.name in schema.names or not field.nullable]
+    return bool(schema.equals(pa.schema(wanted)))
 
 
 def _check_faces(

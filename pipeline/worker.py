@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
+from pipeline.records import ShardRef
 from pipeline.sources import describe
 from pipeline.storage import Storage, is_refusal
 
@@ -71,11 +72,16 @@ class Commit(Worker):
 
 
 def detect_stage(config: RunConfig, crop_size: int, storage: Storage) -> Stage:
-    """Detects in a process of its own; the ids of forgotten images are read from `storage`."""
+    """Detects in a process of its own. Shards come whole, or as references into the manifest of `storage`, which also
+    has the ids of forgotten images.
+    """
     from pipeline.guarded import GuardedDetect
+    from pipeline.shards import ShardLoader
     from pipeline.tombstones import read_tombstones
 
-    return GuardedDetect(config, crop_size, read_tombstones(storage).image_ids)
+    stage = GuardedDetect(config, crop_size, read_tombstones(storage).image_ids)
+    load = ShardLoader(storage)
+    return lambda shard: stage(load(shard) if isinstance(shard, ShardRef) else shard)
 
 
 def annotate_stage(

@@ -28,6 +28,12 @@ def images_schema() -> pa.Schema:
             column("stage", pa.string(), "how far it went: " + " | ".join(STAGES)),
             column("reason", pa.string(), "why it failed or was rejected", nullable=True),
             column("n_faces", pa.int32(), "rows of this image in `faces`"),
+            column(
+                "source_caption",
+                pa.string(),
+                "the text that the source has beside the image (in a tar or Parquet file), as it stands there, cut off",
+                nullable=True,
+            ),
         ],
         metadata={"schema_version": SCHEMA_VERSION, "table": "images"},
     )

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from facegpt.morphable import bundled
 from pipeline.config import DecodeConfig
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.photos import open_photo
+from pipeline.report.photos import entries_of, open_photo
 from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
 from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
 from pipeline.report.record import facts
@@ -108,8 +108,9 @@ def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
     made_with = read.provenance.face_model_sha256 if read.provenance else None
     drawable = model if model.sha256 == made_with else None
     config = DecodeConfig(**read.record["config"]["decode"])
+    entries = entries_of(read.storage, rows)
     for row in rows:
-        photo, row["note"] = open_photo(row, config)
+        photo, row["note"] = open_photo(row, config, entries.get((row["shard"], row["uri"])))
         row["pictures"] = {name: data_uri(image) for name, image in pictures(drawable, row, photo).items()}
         row["note"] = row["note"] or f"not drawn: the face model is not {model.id} of this version"
     return rows

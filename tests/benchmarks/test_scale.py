@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from listing import listed
 from PIL import Image
 
 from benchmarks.scale import corpus
 from benchmarks.scale.measure import Measured, Sample
 from benchmarks.scale.processes import Aftermath, Family
 from benchmarks.scale.table import driver_at, insert, markdown
-from pipeline.sources import list_images
 
 
 def test_the_corpus_has_so_many_images_of_so_many_kinds(
@@ -28,7 +28,7 @@ def test_the_corpus_has_so_many_images_of_so_many_kinds(
     assert max(path.stat().st_nlink for path in paths) == 3
     with Image.open(paths[0]) as image:
         assert max(image.size) == corpus.SIDE
-    assert len(list_images(str(tmp_path / "photos")).images) == 250
+    assert len(listed(tmp_path / "photos")) == 250
     before = paths[0].stat().st_mtime_ns
     corpus.make_folder(tmp_path / "photos", 250)
     assert paths[0].stat().st_mtime_ns == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pipeline.commit import commit_shard, committed_shards, read_commit
 from pipeline.config import RunConfig
 from pipeline.meshes import members, pack
 from pipeline.records import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord, MeshData
-from pipeline.shards import extend_manifest, read_manifest
+from pipeline.shards import ShardLoader, extend_manifest, read_manifest
 from pipeline.status import read_status
 from pipeline.storage import Entry, Storage
 from pipeline.verify import verify
@@ -50,8 +51,9 @@ def output(tmp_path: Path) -> Path:
     storage = Storage(str(tmp_path))
     entries = [Entry(f"/photos/{name}.png", 9, "1") for name in "abcdef"]
     manifest = extend_manifest(storage, read_manifest(storage), entries, 3)
-    for task in manifest.tasks:
-        commit_shard(storage, annotated(task.shard, list(task.images)), PRINT)
+    load = ShardLoader(storage)
+    for ref in manifest.shards:
+        commit_shard(storage, annotated(ref.shard, list(load(ref).images)), PRINT)
     return tmp_path
 
 
@@ -90,6 +92,16 @@ def test_a_whole_output_is_ok(output: Path) -> None:
     verdict = verify(Storage(str(output)), PRINT)
     assert verdict.problems == []
     assert verdict.line == "OK: 6 images, 4 faces, 4 meshes"
+
+
+def test_a_ledger_from_before_captions_were_kept_is_whole(output: Path) -> None:
+    for path in (output / "images").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns("source_caption"), path)
+        commit = output / "commits" / f"{path.stem}.json"
+        said = json.loads(commit.read_text())
+        said["files"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        commit.write_text(json.dumps(said))
+    assert verify(Storage(str(output)), PRINT).problems == []
 
 
 def test_pandas_reads_the_tables(output: Path) -> None:
@@ -178,7 +190,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "belongs to no shard",
     ),
     "orphan pack": (lambda o: (o / "meshes" / "left.tar").write_bytes(b"x"), "belongs to no shard"),
-    "lost manifest": (lambda o: (o / "manifest" / "0000.parquet").unlink(), "the manifest is empty"),
+    "lost manifest": (lambda o: (o / "manifest" / "0000-00000.parquet").unlink(), "the manifest is empty"),
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import encoded
+from listing import listed
 from PIL import Image
 
 from pipeline.config import RunConfig, load_config
@@ -12,7 +13,6 @@ from pipeline.crop import to_image
 from pipeline.decode import image_id_of
 from pipeline.detect import DetectAndCrop, face_id_of
 from pipeline.records import ShardTask
-from pipeline.sources import list_images
 from pipeline.storage import Entry
 from pipeline.tombstones import REASON
 
@@ -25,7 +25,7 @@ def stage() -> DetectAndCrop:
 
 
 def task_of(folder: Path) -> ShardTask:
-    return ShardTask("0000-000000", tuple(list_images(str(folder)).images))
+    return ShardTask("0000-000000", tuple(listed(folder)))
 
 
 def test_every_image_has_one_record_whatever_it_is(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas
 import pyarrow.parquet as pq
 import pytest
+from listing import tasks_of
 from small_output import (
     Death,
     MortalStorage,
@@ -24,7 +25,7 @@ from pipeline.errors import UsageError
 from pipeline.forget import forget
 from pipeline.meshes import unpack
 from pipeline.run_record import existing_run, own_keys, write_record
-from pipeline.shards import extend_manifest, new_images, read_manifest
+from pipeline.shards import ShardLoader, extend_manifest, read_known, read_manifest
 from pipeline.status import read_status
 from pipeline.storage import Entry, Storage
 from pipeline.tombstones import read_tombstones, tombstone_table
@@ -72,7 +73,7 @@ def test_an_image_and_its_copies_go_and_nothing_else(output: Storage) -> None:
         name: data for pack in packs.values() for name, data in pack.items() if name in wanted
     }
     assert {key: data for key, data in contents(output).items() if "0000-000001" in key} == untouched
-    assert [e.uri[8] for task in read_manifest(output).tasks for e in task.images] == ["b", "c", "n", "x"]
+    assert [e.uri[8] for task in tasks_of(output) for e in task.images] == ["b", "c", "n", "x"]
 
 
 def test_nothing_that_can_be_read_names_it(output: Storage) -> None:
@@ -131,7 +132,7 @@ def test_forgetting_everything_leaves_a_whole_output_whose_shards_keep_their_num
     assert verify(output, fingerprint).line == "OK: 1 images, 0 faces, 0 meshes"
     manifest = read_manifest(output)
     assert manifest.generations == 2
-    assert extend_manifest(output, manifest, [entry("e")], 2).tasks[-1].shard == "0002-000000"
+    assert extend_manifest(output, manifest, [entry("e")], 2).shards[-1].shard == "0002-000000"
 
 
 def test_all_of_the_only_image(tmp_path: Path) -> None:
@@ -144,13 +145,13 @@ def test_all_of_the_only_image(tmp_path: Path) -> None:
 
 def test_the_manifest_keeps_its_row_groups_and_its_metadata(output: Storage) -> None:
     """A group may be a shard, which is then read alone."""
-    table = pq.read_table(io.BytesIO(output.read("manifest/0000.parquet")))
+    table = pq.read_table(io.BytesIO(output.read("manifest/0000-00000.parquet")))
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"more": b"of it"})
     sink = io.BytesIO()
     pq.write_table(table, sink, row_group_size=2)
-    output.write("manifest/0000.parquet", sink.getvalue())
+    output.write("manifest/0000-00000.parquet", sink.getvalue())
     forget(output, [image_id_of("c"), image_id_of("n"), image_id_of("b")])
-    file = pq.ParquetFile(io.BytesIO(output.read("manifest/0000.parquet")))
+    file = pq.ParquetFile(io.BytesIO(output.read("manifest/0000-00000.parquet")))
     assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [1, 0, 2]
     assert file.schema_arrow.metadata == table.schema.metadata
     assert problems(output) == []
@@ -213,7 +214,7 @@ def test_tombstones_outlive_a_replaced_output(output: Storage) -> None:
 
 def test_verify_finds_what_came_back(output: Storage) -> None:
     forget(output, [image_id_of("a")])
-    assert new_images(read_manifest(output), PHOTOS) == [PHOTOS[0], A_COPY]
+    assert read_known(output)[0].unknown(PHOTOS) == [PHOTOS[0], A_COPY]
     fingerprint = make_output(output, [PHOTOS[0]], 2)
     assert verify(output, fingerprint).problems == [
         f"images/0001-000000.parquet: image {image_id_of('a')} was forgotten, but is there",
@@ -225,7 +226,7 @@ def test_verify_finds_what_came_back(output: Storage) -> None:
 @pytest.mark.parametrize("data", [b"spoilt", "columns"])
 def test_a_tombstone_that_cannot_be_read_is_one_line(output: Storage, data: bytes | str) -> None:
     if isinstance(data, str):
-        data = output.read("manifest/0000.parquet")
+        data = output.read("manifest/0000-00000.parquet")
     output.write("tombstones/0000.parquet", data)
     with pytest.raises(UsageError, match=r"tombstones/0000.parquet: (not a Parquet file|its columns)"):
         read_tombstones(output)
@@ -235,7 +236,7 @@ def test_a_tombstone_that_cannot_be_read_is_one_line(output: Storage, data: byte
 def test_a_failed_commit_of_a_later_run_is_swept_and_not_lost(output: Storage) -> None:
     """The files of a shard without a commit may show the image; the shard stays work to do."""
     manifest = extend_manifest(output, read_manifest(output), [entry("d"), entry("a2", "a")], 2)
-    task = manifest.tasks[-1]
+    task = ShardLoader(output)(manifest.shards[-1])
     fingerprint = str(existing_run(output)["fingerprint"])
     mortal = MortalStorage(output.root, 3, True)
     with pytest.raises(Death):

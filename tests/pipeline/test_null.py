@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from images import encoded
+from listing import listed, tasks_of
 from PIL import Image
 
 from jobs.cli import main
@@ -25,7 +26,6 @@ from pipeline.null import CAPTION, NullSource, notice
 from pipeline.report import write_report
 from pipeline.run_record import new_record, write_record
 from pipeline.shards import extend_manifest, read_manifest
-from pipeline.sources import list_images
 from pipeline.storage import Storage
 from pipeline.verify import verify
 from schemas import read_provenance
@@ -133,17 +133,17 @@ def test_every_place_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
     storage, source = Storage(str(out)), NullSource()
     parts = fingerprints(NULL, source.digest)
     write_record(storage, new_record(NULL, source, parts))
-    manifest = extend_manifest(storage, read_manifest(storage), list_images(str(photos)).images, 100)
+    manifest = extend_manifest(storage, read_manifest(storage), listed(photos), 100)
     detect = DetectAndCrop(NULL, source.crop_size)
     annotate = AnnotateFaces(NULL, source.load("cpu"), combined(parts))
-    for task in manifest.tasks:
+    for task in tasks_of(storage):
         outcome = commit_shard(storage, annotate(detect(task)), combined(parts))
     assert outcome.statuses["failed"] == 1
     assert outcome.statuses["no_face"] + outcome.statuses["annotated"] == 20
     assert outcome.statuses["no_face"] and outcome.statuses["annotated"]
     assert verify(storage, combined(parts)).problems == []
 
-    table = pq.read_table(out / "faces" / f"{manifest.tasks[0].shard}.parquet")
+    table = pq.read_table(out / "faces" / f"{manifest.shards[0].shard}.parquet")
     provenance = read_provenance(table.schema)
     assert provenance.model_digest.startswith(CAPTION)
     assert provenance.detector == "null"

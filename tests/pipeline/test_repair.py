@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from listing import tasks_of
 from small_output import Death, MortalStorage, annotated, contents, entry, make_output
 
 from jobs.cli import main
@@ -15,7 +16,6 @@ from pipeline.errors import UsageError
 from pipeline.repair import repair
 from pipeline.rewrite import JOURNAL
 from pipeline.run_record import existing_run
-from pipeline.shards import read_manifest
 from pipeline.storage import Storage
 from pipeline.verify import verify
 
@@ -131,7 +131,7 @@ def test_the_command_finishes_a_change_and_says_so(
 ) -> None:
     mortal = MortalStorage(output.root, operation, True)
     fingerprint = str(existing_run(output)["fingerprint"])
-    again = [image for image in read_manifest(output).tasks[1].images if "/x" in image.uri]
+    again = [image for image in tasks_of(output)[1].images if "/x" in image.uri]
     with pytest.raises(Death):
         amend_shard(mortal, annotated(OTHER, again, fingerprint, heal=True), fingerprint)
     faces = 8 if told.startswith("finished") else 6

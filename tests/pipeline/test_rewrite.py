@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from listing import tasks_of
 from small_output import Death, MortalStorage, annotated, contents, entry, make_output
 
 from pipeline.amend import amend_shard
@@ -17,7 +18,6 @@ from pipeline.errors import UsageError
 from pipeline.forget import forget
 from pipeline.meshes import members
 from pipeline.rewrite import finish, pending, replay, rewriting
-from pipeline.shards import read_manifest
 from pipeline.storage import Storage
 from pipeline.verify import verify
 
@@ -35,7 +35,7 @@ def settled(storage: Storage) -> dict[str, bytes]:
 
 
 def amend(storage: Storage) -> None:
-    task = read_manifest(storage).tasks[0]
+    task = tasks_of(storage)[0]
     again = [image for image in task.images if "/x" in image.uri]
     fingerprint = json.loads(storage.read("run.json"))["fingerprint"]
     amend_shard(storage, annotated(SHARD, again, fingerprint, heal=True), fingerprint)

@@ -12,6 +12,7 @@ import pytest
 import s3fs
 from faulty_store import KINDS, Faults, FaultyStore
 from images import encoded
+from listing import listed, tasks_of
 from PIL import Image
 from s3_secrets import SECRET_KEY, environment, leaks
 
@@ -26,7 +27,6 @@ from pipeline.null import NullSource
 from pipeline.records import ShardTask
 from pipeline.run_record import new_record, read_record, write_record
 from pipeline.shards import extend_manifest, read_manifest
-from pipeline.sources import list_images
 from pipeline.storage import Storage, read_uri
 from pipeline.verify import verify
 from pipeline.worker import Worker
@@ -89,11 +89,11 @@ def annotated(output: str) -> Storage:
     storage, source = Storage(output), NullSource()
     assert read_record(storage) is None
     write_record(storage, new_record(CONFIG, source, {}))
-    images = list_images(f"s3://{BUCKET}/in").images
-    manifest = extend_manifest(storage, read_manifest(storage), images, 5)
+    images = listed(f"s3://{BUCKET}/in")
+    extend_manifest(storage, read_manifest(storage), images, 5)
     detect = DetectAndCrop(CONFIG, source.crop_size)
     annotate = AnnotateFaces(CONFIG, source.load("cpu"), "print")
-    for task in manifest.tasks:
+    for task in tasks_of(storage):
         commit_shard(storage, annotate(detect(task)), "print")
     return storage
 
@@ -139,7 +139,7 @@ def test_a_dropped_upload_is_sent_again_whole(
 
 
 def test_an_image_costs_one_request(bucket: str, upstream: str, connect: Connect) -> None:
-    images = tuple(list_images(f"s3://{bucket}/in").images)
+    images = tuple(listed(f"s3://{bucket}/in"))
     with FaultyStore(upstream, Faults()) as store:
         connect(store.endpoint)
         DetectAndCrop(CONFIG, 112)(ShardTask("s", images))
@@ -167,7 +167,7 @@ def fetches_of(name: str, *answer: int | str) -> Faults:
 def test_what_does_not_pass_is_the_reason_of_the_image(
     faults: Faults, reason: str, bucket: str, upstream: str, connect: Connect
 ) -> None:
-    images = list_images(f"s3://{bucket}/in").images[1:3]
+    images = listed(f"s3://{bucket}/in")[1:3]
     with FaultyStore(upstream, faults) as store:
         connect(store.endpoint)
         shard = DetectAndCrop(CONFIG, 112)(ShardTask("s", tuple(images)))
@@ -194,7 +194,7 @@ def test_a_refused_commit_is_one_line_and_harms_nothing(
     storage = annotated(f"s3://{bucket}/out")
     before = {key: storage.read(key) for key in storage.keys()}
     refuse = Faults(refuse=lambda method, path: REFUSALS[name] if method in ("PUT", "POST") else None)
-    task = ShardTask("0001-000000", tuple(list_images(f"s3://{bucket}/in").images[:4]))
+    task = ShardTask("0001-000000", tuple(listed(f"s3://{bucket}/in")[:4]))
     shard = AnnotateFaces(CONFIG, NullSource().load("cpu"), "print")(DetectAndCrop(CONFIG, 112)(task))
     with FaultyStore(upstream, refuse) as store:
         connect(store.endpoint)
@@ -219,7 +219,7 @@ def test_a_store_that_does_not_know_the_key_does_not_make_us_say_it(
     ) as store:
         connect(store.endpoint)
         with pytest.raises(UsageError) as reading:
-            list_images(f"s3://{bucket}/in")
+            listed(f"s3://{bucket}/in")
         assert main(["annotate", f"s3://{bucket}/in", f"s3://{bucket}/new"]) == 2
         with pytest.raises(OSError, match="does not exist in our records") as fetching:
             read_uri(f"s3://{bucket}/in/001.png", 10**6, 1000)

@@ -36,7 +36,7 @@ PROVENANCE = Provenance(
 )
 
 # The contract of the project's tables: names and order are public.
-IMAGES = "uri image_id shard bytes width height status stage reason n_faces"
+IMAGES = "uri image_id shard bytes width height status stage reason n_faces source_caption"
 FACES = (
     "face_id image_id uri shard face_index box_xyxy det_score landmarks5 crop_matrix shape expression albedo lighting "
     "rotation translation camera yaw_deg pitch_deg roll_deg landmarks68 caption caption_status photometric_psnr "

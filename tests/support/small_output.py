@@ -13,7 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.fingerprint import fingerprints
 from pipeline.records import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord
 from pipeline.run_record import existing_run, new_record, write_record
-from pipeline.shards import extend_manifest, read_manifest
+from pipeline.shards import ShardLoader, extend_manifest, read_manifest
 from pipeline.storage import Entry, Storage
 
 FACELESS, BROKEN = "n", "x"
@@ -70,7 +70,7 @@ def make_output(storage: Storage, photos: list[Entry], size: int) -> str:
     fingerprint = str(existing_run(storage)["fingerprint"])
     before = read_manifest(storage)
     after = extend_manifest(storage, before, photos, size)
-    for task in after.tasks[len(before.tasks) :]:
+    for task in map(ShardLoader(storage), after.shards[len(before.shards) :]):
         commit_shard(storage, annotated(task.shard, list(task.images), fingerprint), fingerprint)
     return fingerprint
 

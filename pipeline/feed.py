@@ -1,0 +1,209 @@
+"""The way from a listing to shards: a thread lists, leaves out what is known, and writes the manifest part by part.
+
+Nothing is written before `start`, so an input that cannot be used is refused while the output is still untouched.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import Empty, Queue
+
+from pipeline.config import ShardConfig
+from pipeline.cutter import Cutter
+from pipeline.errors import UsageError
+from pipeline.known import KnownImages, digest
+from pipeline.records import ShardRef
+from pipeline.shards import read_known, read_manifest
+from pipeline.sources import Listing, describe
+from pipeline.storage import Entry, Storage
+
+Skip = Callable[[Entry], bool]
+
+HELD = 20_000
+"""Images that may be listed before `start`."""
+GRACE = 2.0
+"""Seconds that a listing has to end in, for its count to decide how large the shards are."""
+REFS_AHEAD = 4096
+
+
+class Feed:
+    """The new shards of an input, while it is still being listed. A context manager: leaving it ends the listing.
+
+    `fresh`: new images so far; `skipped`: those that `skip` left out; `counts`: of the listing; `error`: why it ended
+    early. They are final once `is_listed`, but for an `error` in writing the manifest.
+
+    Args:
+        storage: of the output; what its manifest knows is left out.
+        location: the input.
+        config: bounds of a shard's size.
+        limit: only the first images of the input.
+        skip: says of an image that it shall stay out (because it was removed, for instance).
+        anew: take no notice of the manifest, since the output will be deleted before `start`.
+
+    Raises (when made):
+        UsageError: the input does not exist or cannot be reached.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        location: str,
+        config: ShardConfig,
+        *,
+        limit: int | None = None,
+        skip: Skip | None = None,
+        anew: bool = False,
+    ) -> None:
+        self.fresh = 0
+        self.skipped = 0
+        self.storage = storage
+        self.config = config
+        self.skip = skip
+        self._generation = 0 if anew else read_manifest(storage).generations
+        self._known, whole = (KnownImages(), set[bytes]()) if anew else read_known(storage)
+        self._listing = Listing(
+            location, output=storage.root, limit=limit, known=lambda container: digest(container) in whole
+        )
+        self.counts = self._listing.counts
+        self.is_listed = False
+        self.error = ""
+        self._full = self._closed = self._exhausted = False
+        self._workers = 0
+        self._opened = time.monotonic()
+        self._state = threading.Condition()
+        self._refs: Queue[ShardRef | None] = Queue(REFS_AHEAD)
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def wait(self) -> bool:
+        """Waits until something new is found, or the listing ends without; says which.
+
+        Raises:
+            UsageError: the input cannot be read, or holds no image.
+        """
+        with self._state:
+            self._state.wait_for(lambda: self.fresh or self.is_listed)
+            if self.error:
+                raise UsageError(self.error)
+            return self.fresh > 0
+
+    def settle(self) -> None:
+        """Waits a moment for the listing to end, so that its count decides how large the shards are.
+
+        Raises:
+            UsageError: the listing has failed by now.
+        """
+        with self._state:
+            left = GRACE - (time.monotonic() - self._opened)
+            self._state.wait_for(lambda: self.is_listed or self._full, timeout=max(0.0, left))
+            if self.error:
+                raise UsageError(self.error)
+
+    def start(self, workers: int) -> None:
+        """Lets shards be cut for so many workers, and the manifest be written."""
+        with self._state:
+            self._workers = max(workers, 1)
+            self._state.notify_all()
+
+    def wave(self, at_least: int) -> list[ShardRef]:
+        """All shards that are there, once there are `at_least` or no more will come; none at the end (see `error`)."""
+        refs: list[ShardRef] = []
+        while not self._exhausted and (len(refs) < at_least or not self._refs.empty()):
+            ref = self._refs.get()
+            if ref is None:
+                self._exhausted = True
+            else:
+                refs.append(ref)
+        return refs
+
+    def __iter__(self) -> Iterator[ShardRef]:
+        """One by one; raises UsageError after the last one if the listing ended early."""
+        while refs := self.wave(1):
+            yield from refs
+        if self.error:
+            raise UsageError(self.error)
+
+    def close(self) -> None:
+        """Ends the listing, if it is still going on; what is not in the manifest yet is found again by the next run."""
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
+        while self._thread.is_alive():
+            try:
+                self._refs.get(timeout=0.05)
+            except Empty:
+                continue
+
+    def _run(self) -> None:
+        held: list[Entry] = []
+        whole: list[Entry] = []
+        cutter: Cutter | None = None
+        error = ""
+        try:
+            for chunk in self._listing:
+                fresh = self._unknown(chunk)
+                ended, self.counts.whole = self.counts.whole, []
+                if cutter is None:
+                    held += fresh
+                    whole += ended
+                    cutter = self._cutter(wait=len(held) >= HELD)
+                    fresh, ended = held, whole
+                if self._closed:
+                    return
+                if cutter is not None:
+                    self._put(cutter.add(fresh, ended))
+                    held, whole = [], []
+        except UsageError as trouble:
+            error = str(trouble)
+        except Exception as trouble:
+            error = f"cannot write the manifest of {self.storage.root}: {describe(trouble)}"
+        self._finish(cutter, held, [*whole, *self.counts.whole], error)
+
+    def _finish(self, cutter: Cutter | None, held: list[Entry], whole: list[Entry], error: str) -> None:
+        """What is left becomes shards, also after an error in the listing: they are as good as those before."""
+        with self._state:
+            self.error = error
+            self.is_listed = True
+            self._state.notify_all()
+        cutter = cutter or self._cutter(wait=True)
+        if cutter is not None and not self._closed:
+            try:
+                self._put(cutter.add(held, whole))
+                self._put(cutter.finish())
+            except Exception as trouble:
+                self.error = (
+                    self.error or f"cannot write the manifest of {self.storage.root}: {describe(trouble)}"
+                )
+        self._refs.put(None)
+
+    def _unknown(self, chunk: list[Entry]) -> list[Entry]:
+        wanted = [entry for entry in chunk if not self.skip(entry)] if self.skip else chunk
+        fresh = self._known.unknown(wanted)
+        with self._state:
+            self.skipped += len(chunk) - len(wanted)
+            self.fresh += len(fresh)
+            self._state.notify_all()
+        return fresh
+
+    def _cutter(self, wait: bool) -> Cutter | None:
+        """A cutter, once `start` has said for how many workers; None before that, or when the feed is closed."""
+        with self._state:
+            if wait:
+                self._full = True
+                self._state.notify_all()
+                self._state.wait_for(lambda: self._workers or self._closed)
+            if not self._workers or self._closed:
+                return None
+            return Cutter(self.storage, self._generation, self._workers, self.config)
+
+    def _put(self, refs: list[ShardRef]) -> None:
+        for ref in refs:
+            self._refs.put(ref)

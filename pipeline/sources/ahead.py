@@ -1,0 +1,94 @@
+"""Several slow iterators at once, in an order that does not depend on which of them is quick."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from itertools import islice
+from queue import Empty, Queue
+from typing import Generic, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+CHUNK = 1000
+CHUNKS_AHEAD = 4
+CALLS_AHEAD = 64
+
+
+def chunks(items: Iterable[A], size: int = CHUNK) -> Iterator[list[A]]:
+    """The items in lists of `size`, the last one shorter."""
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def mapped(pool: Executor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """`map` in a pool, in order and bounded: at most `CALLS_AHEAD` calls are under way or wait for their reader."""
+    source = iter(items)
+    ahead: deque[Future[B]] = deque(pool.submit(function, item) for item in islice(source, CALLS_AHEAD))
+    while ahead:
+        yield ahead.popleft().result()
+        for item in islice(source, 1):
+            ahead.append(pool.submit(function, item))
+
+
+def interleaved(makers: Iterable[Callable[[], Iterator[A]]], width: int) -> Iterator[list[A]]:
+    """Runs `width` iterators at a time, each in a thread of its own, and takes a chunk of each in turn.
+
+    The order is that of the makers and of their items alone. Memory is bounded by `width` times `CHUNKS_AHEAD` chunks.
+    """
+    waiting = iter(makers)
+    active = deque(_Ahead(make) for make in islice(waiting, width))
+    try:
+        while active:
+            chunk = active[0].take()
+            if chunk is not None:
+                active.rotate(-1)
+                yield chunk
+                continue
+            active.popleft()
+            for make in islice(waiting, 1):
+                active.appendleft(_Ahead(make))
+    finally:
+        for one in active:
+            one.close()
+
+
+class _Ahead(Generic[A]):
+    """An iterator that a thread reads ahead, in chunks."""
+
+    def __init__(self, make: Callable[[], Iterator[A]]) -> None:
+        self._queue: Queue[list[A] | BaseException | None] = Queue(CHUNKS_AHEAD)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(make,), name="listing", daemon=True)
+        self._thread.start()
+
+    def take(self) -> list[A] | None:
+        """The next chunk; None at the end. Raises what the iterator raised."""
+        got = self._queue.get()
+        if isinstance(got, BaseException):
+            raise got
+        return got
+
+    def close(self) -> None:
+        """Ends the thread, whatever it waits for."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except Empty:
+                continue
+
+    def _run(self, make: Callable[[], Iterator[A]]) -> None:
+        try:
+            for chunk in chunks(make()):
+                self._queue.put(chunk)
+                if self._stopped.is_set():
+                    return
+            self._queue.put(None)
+        except BaseException as error:
+            # It is raised again in the thread that reads.
+            self._queue.put(error)
