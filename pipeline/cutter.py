@@ -58,9 +58,13 @@ class Cutter:
             if self.cut_unwritten >= PART_IMAGES:
                 written += self._write()
         now = self.clock()
-        if self._tasks and now - self.wrote >= PACE * (now - self.began):
-            written += self._write()
+        if now - self.wrote >= PACE * (now - self.began):
+            written += self.flush()
         return written
+
+    def flush(self) -> list[ShardRef]:
+        """Writes the shards that are cut, if there are any."""
+        return self._write() if self._tasks else []
 
     def finish(self) -> list[ShardRef]:
         """Cuts and writes what is left."""
@@ -70,7 +74,7 @@ class Cutter:
             self._cut(size)
             if self.cut_unwritten >= PART_IMAGES:
                 written += self._write()
-        return written + self._write() if self._tasks else written
+        return written + self.flush()
 
     @property
     def cut_unwritten(self) -> int:

@@ -26,6 +26,9 @@ HELD = 20_000
 GRACE = 2.0
 """Seconds that a listing has to end in, for its count to decide how large the shards are."""
 REFS_AHEAD = 4096
+"""Shards that may wait for a worker; the listing waits, too, beyond that."""
+PATIENCE = 2.0
+"""Seconds that the workers wait before shards are written down that could wait for more."""
 
 
 class Feed:
@@ -69,11 +72,14 @@ class Feed:
         self.counts = self._listing.counts
         self.is_listed = False
         self.error = ""
-        self._full = self._closed = self._exhausted = False
-        self._workers = 0
-        self._opened = time.monotonic()
+        self._full = self._closed = self._failed = self._exhausted = False
+        self._held: list[Entry] = []
+        self._whole: list[Entry] = []
+        self._cutter: Cutter | None = None
+        self._cutting = threading.Lock()
         self._state = threading.Condition()
-        self._refs: Queue[ShardRef | None] = Queue(REFS_AHEAD)
+        self._refs: Queue[ShardRef | None] = Queue()
+        self._opened = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._thread.start()
 
@@ -108,20 +114,33 @@ class Feed:
                 raise UsageError(self.error)
 
     def start(self, workers: int) -> None:
-        """Lets shards be cut for so many workers, and the manifest be written."""
+        """Lets shards be cut for so many workers, and the manifest be written; what is listed by now is cut at once."""
+        with self._cutting:
+            self._cutter = Cutter(self.storage, self._generation, max(workers, 1), self.config)
+            self._write(lambda cutter: cutter.add(self._held, self._whole))
+            self._held, self._whole = [], []
+            if self.is_listed:
+                self._write(lambda cutter: cutter.finish())
         with self._state:
-            self._workers = max(workers, 1)
             self._state.notify_all()
 
     def wave(self, at_least: int) -> list[ShardRef]:
         """All shards that are there, once there are `at_least` or no more will come; none at the end (see `error`)."""
         refs: list[ShardRef] = []
         while not self._exhausted and (len(refs) < at_least or not self._refs.empty()):
-            ref = self._refs.get()
+            try:
+                ref = self._refs.get(timeout=PATIENCE)
+            except Empty:
+                # Shards that are cut wait for others to share a part of the manifest with, but not while nobody works.
+                with self._cutting:
+                    self._write(lambda cutter: cutter.flush())
+                continue
             if ref is None:
                 self._exhausted = True
             else:
                 refs.append(ref)
+        with self._state:
+            self._state.notify_all()
         return refs
 
     def __iter__(self) -> Iterator[ShardRef]:
@@ -136,74 +155,68 @@ class Feed:
         with self._state:
             self._closed = True
             self._state.notify_all()
-        while self._thread.is_alive():
-            try:
-                self._refs.get(timeout=0.05)
-            except Empty:
-                continue
+        self._thread.join()
 
     def _run(self) -> None:
-        held: list[Entry] = []
-        whole: list[Entry] = []
-        cutter: Cutter | None = None
         error = ""
         try:
             for chunk in self._listing:
                 fresh = self._unknown(chunk)
-                ended, self.counts.whole = self.counts.whole, []
-                if cutter is None:
-                    held += fresh
-                    whole += ended
-                    cutter = self._cutter(wait=len(held) >= HELD)
-                    fresh, ended = held, whole
-                if self._closed:
-                    return
-                if cutter is not None:
-                    self._put(cutter.add(fresh, ended))
-                    held, whole = [], []
+                self._add(fresh)
+                with self._state:
+                    self._state.wait_for(lambda: self._closed or self._failed or not self._is_full())
+                if self._closed or self._failed:
+                    break
         except UsageError as trouble:
             error = str(trouble)
         except Exception as trouble:
-            error = f"cannot write the manifest of {self.storage.root}: {describe(trouble)}"
-        self._finish(cutter, held, [*whole, *self.counts.whole], error)
-
-    def _finish(self, cutter: Cutter | None, held: list[Entry], whole: list[Entry], error: str) -> None:
-        """What is left becomes shards, also after an error in the listing: they are as good as those before."""
+            error = f"the listing failed: {type(trouble).__name__}: {describe(trouble)}"
+        self._add([])
         with self._state:
-            self.error = error
+            self.error = self.error or error
             self.is_listed = True
             self._state.notify_all()
-        cutter = cutter or self._cutter(wait=True)
-        if cutter is not None and not self._closed:
-            try:
-                self._put(cutter.add(held, whole))
-                self._put(cutter.finish())
-            except Exception as trouble:
-                self.error = (
-                    self.error or f"cannot write the manifest of {self.storage.root}: {describe(trouble)}"
-                )
+            self._state.wait_for(lambda: self._closed or self._cutter is not None)
+        # What is left becomes shards, also after an error in the listing: they are as good as those before.
+        with self._cutting:
+            if not self._closed:
+                self._write(lambda cutter: cutter.finish())
         self._refs.put(None)
 
     def _unknown(self, chunk: list[Entry]) -> list[Entry]:
         wanted = [entry for entry in chunk if not self.skip(entry)] if self.skip else chunk
-        fresh = self._known.unknown(wanted)
+        return self._known.unknown(wanted)
+
+    def _add(self, fresh: list[Entry]) -> None:
+        whole, self.counts.whole = self.counts.whole, []
+        with self._cutting:
+            if self._cutter is None:
+                self._held += fresh
+                self._whole += whole
+            else:
+                self._write(lambda cutter: cutter.add(fresh, whole))
         with self._state:
             self.skipped += len(chunk) - len(wanted)
             self.fresh += len(fresh)
             self._state.notify_all()
-        return fresh
 
-    def _cutter(self, wait: bool) -> Cutter | None:
-        """A cutter, once `start` has said for how many workers; None before that, or when the feed is closed."""
-        with self._state:
-            if wait:
-                self._full = True
-                self._state.notify_all()
-                self._state.wait_for(lambda: self._workers or self._closed)
-            if not self._workers or self._closed:
-                return None
-            return Cutter(self.storage, self._generation, self._workers, self.config)
+    def _is_full(self) -> bool:
+        """Whether the listing waits: for `start`, or for somebody to take its shards."""
+        self._full = self._cutter is None and len(self._held) >= HELD
+        if self._full:
+            self._state.notify_all()
+        return self._full or self._refs.qsize() >= REFS_AHEAD
 
-    def _put(self, refs: list[ShardRef]) -> None:
+    def _write(self, step: Callable[[Cutter], list[ShardRef]]) -> None:
+        """A step of the cutter, whose shards are handed on; after one that failed there is no further step."""
+        if self._cutter is None or self._failed:
+            return
+        try:
+            refs = step(self._cutter)
+        except Exception as trouble:
+            # A store raises many types. The run goes on with the shards that the manifest holds, and then says this.
+            self._failed = True
+            self.error = f"cannot write the manifest of {self.storage.root}: {describe(trouble)}"
+            return
         for ref in refs:
             self._refs.put(ref)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tars import write_tar
 
+from pipeline import cutter as cutter_module
 from pipeline import feed as feed_module
 from pipeline.config import ShardConfig
 from pipeline.errors import UsageError
@@ -109,6 +110,7 @@ class Slow:
         self.error = error
         self.gates = [threading.Event() for _ in range(len(chunks) + 1)]
         monkeypatch.setattr(feed_module, "GRACE", 0.0)
+        monkeypatch.setattr(feed_module, "PATIENCE", 0.01)
         monkeypatch.setattr(feed_module.Listing, "__iter__", lambda listing: self.run())
 
     def run(self) -> Iterator[list[Entry]]:
@@ -133,13 +135,29 @@ def test_work_starts_before_the_listing_ends(
         feed.wait()
         feed.settle()
         feed.start(1)
+        # What is listed by now is cut at once, and does not wait for the listing's next word.
+        assert [ref.n_images for ref in feed.wave(1)] == [2]
         slow.allow(1)
-        assert [ref.n_images for ref in feed.wave(1)] == [2, 2]
+        assert [ref.n_images for ref in feed.wave(1)] == [2]
         assert not feed.is_listed
         slow.allow(2, 3)
         assert [ref.shard for ref in feed.wave(8)] == ["0000-000002", "0000-000003"]
         assert feed.wave(8) == []
         assert feed.is_listed
+
+
+def test_shards_that_are_cut_are_written_when_nobody_has_work(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutter_module, "PACE", 10.0)
+    slow = Slow(monkeypatch, ["a", "b"], ["c", "d"])
+    with Feed(Storage(str(tmp_path / "out")), str(photos), CONFIG) as feed:
+        feed.start(1)
+        slow.allow(0)
+        assert [ref.n_images for ref in feed.wave(1)] == [2]
+        assert not feed.is_listed
+        slow.allow(1, 2)
+        assert [ref.n_images for ref in feed] == [2]
 
 
 def test_a_run_that_dies_while_it_lists_loses_nothing_and_repeats_nothing(

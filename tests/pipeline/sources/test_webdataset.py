@@ -12,8 +12,9 @@ from tars import tar_bytes, write_tar
 
 from pipeline.errors import UsageError
 from pipeline.sources import Fetcher, Listing
+from pipeline.sources.blobs import stored
 from pipeline.sources.fetch import CAPTION_CHARACTERS
-from pipeline.sources.webdataset import sample_key
+from pipeline.sources.webdataset import MOST_OF_A_SAMPLE, _entries, sample_key
 from pipeline.storage import Entry
 
 FETCH = Fetcher(10_000)
@@ -98,6 +99,14 @@ def test_the_key_ends_at_the_first_dot_of_the_last_part(name: bytes, key: bytes)
 def test_a_tar_of_one_endless_sample_is_not_held_in_memory(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", [(f"same.{number}.jpg", b"x") for number in range(200)])
     assert len(listed(path)) == 200
+    data, furthest = path.read_bytes(), [0]
+
+    def read(offset: int, length: int) -> bytes:
+        furthest[0] = max(furthest[0], offset)
+        return data[offset : offset + length]
+
+    next(_entries(stored(str(path)), read, len(data)))
+    assert furthest[0] <= 1024 * MOST_OF_A_SAMPLE
 
 
 def test_damage_is_a_row_of_its_own_and_nothing_before_it_is_lost(tmp_path: Path) -> None:
