@@ -17,7 +17,7 @@ from pipeline.records import DetectedShard, ImageRecord, ShardTask
 from pipeline.sandbox import Death, Sandbox, Work
 
 if TYPE_CHECKING:
-    from facegpt.model.annotator import FaceAnnotation
+    from facegpt.model.annotation import FaceAnnotation
     from facegpt.morphable import FaceModel
 
 
