@@ -185,6 +185,7 @@ class Feed:
 
     def _unknown(self, chunk: list[Entry]) -> list[Entry]:
         wanted = [entry for entry in chunk if not self.skip(entry)] if self.skip else chunk
+        self.skipped += len(chunk) - len(wanted)
         return self._known.unknown(wanted)
 
     def _add(self, fresh: list[Entry]) -> None:
@@ -196,7 +197,6 @@ class Feed:
             else:
                 self._write(lambda cutter: cutter.add(fresh, whole))
         with self._state:
-            self.skipped += len(chunk) - len(wanted)
             self.fresh += len(fresh)
             self._state.notify_all()
 

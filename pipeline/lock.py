@@ -108,13 +108,13 @@ def _flocked(path: Path) -> int:
 @contextmanager
 def _locked_object(storage: Storage) -> Iterator[None]:
     mine = Holder.me()
-    if not storage.create(LOCK, _encoded(mine)):
+    if not _created(storage, mine):
         other = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
         if other is not None and not is_dead(other):
             raise UsageError(_refusal(storage.root, other))
         LOG.info("taking over from a run that ended without a word: %s", other or "unreadable record")
         storage.delete([LOCK])
-        if not storage.create(LOCK, _encoded(mine)):
+        if not _created(storage, mine):
             raise UsageError(_refusal(storage.root, Holder.parse(storage.read(LOCK))))
     ended = threading.Event()
     beat = threading.Thread(target=_keep_alive, args=(storage, mine, ended), name="lock", daemon=True)
@@ -125,6 +125,16 @@ def _locked_object(storage: Storage) -> Iterator[None]:
         ended.set()
         beat.join()
         storage.delete([LOCK])
+
+
+def _created(storage: Storage, mine: Holder) -> bool:
+    """Whether the lock is ours now; also where the store did it and its answer was lost, so that the same request, sent
+    again, was refused.
+    """
+    if storage.create(LOCK, _encoded(mine)):
+        return True
+    found = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
+    return found is not None and found.token == mine.token
 
 
 def _keep_alive(storage: Storage, mine: Holder, ended: threading.Event) -> None:

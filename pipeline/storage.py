@@ -102,9 +102,15 @@ def local_path(uri: str) -> str:
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
 
 
+REFUSED_STATUS = (403, 404, 507)
+
+
 def is_refusal(error: Exception) -> bool:
     """Whether a failed write says that the next one fails as well: a full disk, a quota, no permission, no bucket."""
-    return isinstance(error, OSError) and error.errno in REFUSALS
+    # s3fs makes an OSError of a store's answer, mostly without a number; the answer itself is its cause.
+    answer = getattr(error.__cause__, "response", None) or {}
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return isinstance(error, OSError) and (error.errno in REFUSALS or status in REFUSED_STATUS)
 
 
 def read_uri(uri: str, max_bytes: int, size: int | None = None) -> bytes:

@@ -23,11 +23,12 @@ from pipeline.commit import commit_shard
 from pipeline.config import load_config
 from pipeline.detect import DetectAndCrop
 from pipeline.errors import UsageError
+from pipeline.lock import run_lock
 from pipeline.null import NullSource
 from pipeline.records import ShardTask
 from pipeline.run_record import new_record, read_record, write_record
 from pipeline.shards import extend_manifest, read_manifest
-from pipeline.storage import Storage, read_uri
+from pipeline.storage import LOCK, Storage, is_refusal, read_uri
 from pipeline.verify import verify
 from pipeline.worker import Worker
 
@@ -108,7 +109,7 @@ def test_what_passes_ends_as_if_nothing_had_been(
     seed: int, bucket: str, upstream: str, connect: Connect
 ) -> None:
     calm = annotated(f"s3://{bucket}/calm")
-    faults = Faults(seed, slow_down=0.15, drop=0.1, truncate=0.1, slow=0.05)
+    faults = Faults(seed, slow_down=0.15, drop=0.1, lose=0.1, truncate=0.1, slow=0.12)
     with FaultyStore(upstream, faults) as store:
         connect(store.endpoint)
         stormy = annotated(f"s3://{bucket}/stormy")
@@ -200,13 +201,45 @@ def test_a_refused_commit_is_one_line_and_harms_nothing(
         connect(store.endpoint)
         worker = Worker("commit", lambda: lambda it: commit_shard(storage, it, "print"))
         error = worker._one({"shard": "s", "error": "", "payload": pickle.dumps(shard)})["error"]
-        with pytest.raises(OSError, match=REFUSALS[name][2]):
+        with pytest.raises(OSError, match=REFUSALS[name][2]) as refused:
             write_record(storage, {})
+        assert is_refusal(refused.value)
     assert error.startswith("commit: ")
     assert REFUSALS[name][2].rstrip(".") in error
     assert "\n" not in error
     connect(upstream)
     assert {key: storage.read(key) for key in storage.keys()} == before
+
+
+def test_a_store_that_is_busy_has_not_refused(bucket: str, upstream: str, connect: Connect) -> None:
+    busy = (503, "SlowDown", "Please reduce your request rate.")
+    with FaultyStore(upstream, Faults(refuse=lambda method, path: busy)) as store:
+        connect(store.endpoint)
+        with pytest.raises(OSError, match="reduce your request rate") as error:
+            Storage(f"s3://{bucket}").write("x", b"x")
+    assert not is_refusal(error.value)
+
+
+def test_a_bucket_that_is_not_there_has_refused(bucket: str) -> None:
+    with pytest.raises(OSError, match="does not exist") as error:
+        Storage("s3://no-such-bucket-here").write("x", b"x")
+    assert is_refusal(error.value)
+
+
+def test_a_lock_whose_answer_was_lost_is_held_all_the_same(
+    bucket: str, upstream: str, connect: Connect
+) -> None:
+    """The second try of the same request finds what the first one made."""
+    storage = Storage(f"s3://{bucket}/out")
+    with FaultyStore(upstream, Faults(lose=1, times=1)) as store:
+        connect(store.endpoint)
+        with run_lock(storage):
+            assert storage.exists(LOCK)
+            with pytest.raises(UsageError, match="is in use by"), run_lock(storage):
+                pass
+        assert store.given["lose"] > 0
+    connect(upstream)
+    assert not storage.exists(LOCK)
 
 
 def test_a_store_that_does_not_know_the_key_does_not_make_us_say_it(

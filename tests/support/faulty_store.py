@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-KINDS = ("slow_down", "drop", "truncate", "slow")
+KINDS = ("slow_down", "drop", "lose", "truncate", "slow")
 HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "expect"}
 PIECES, PAUSE = 8, 0.02
 
@@ -25,14 +25,16 @@ Refusal = tuple[int, str, str]
 class Faults:
     """What goes wrong, decided by a hash of seed, method, path, and how often that was asked before.
 
-    Shares of requests: `slow_down` answers 503; `drop` closes the connection after half of the request's body;
-    `truncate` closes it after half of the answer's body; `slow` sends the answer in pieces with pauses. The same
-    request fails at most `times` times. `refuse` gives, by method and path, a status, a code and a message for ever.
+    Shares of requests: `slow_down` answers 503; `drop` closes the connection after half of the request's body; `lose`
+    has the request done, and closes it without an answer; `truncate` closes it after half of the answer's body; `slow`
+    sends the answer in pieces with pauses. The same request fails at most `times` times. `refuse` gives, by method and
+    path, a status, a code and a message for ever.
     """
 
     seed: int = 0
     slow_down: float = 0.0
     drop: float = 0.0
+    lose: float = 0.0
     truncate: float = 0.0
     slow: float = 0.0
     times: int = 2
@@ -151,6 +153,9 @@ class FaultyStore:
                 answer = upstream.getresponse()
                 data = answer.read()
                 upstream.close()
+                if kind == "lose":
+                    self._hang_up()
+                    return
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in HOP | {"content-length", "date", "server"}:
