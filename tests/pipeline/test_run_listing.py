@@ -40,7 +40,7 @@ def waves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         yield 2.0, 0.0
 
     def execute(
-        refs: list[ShardRef], config: Any, source: Any, storage: Any, fingerprint: str, plan: Any
+        refs: list[ShardRef], config: Any, source: Any, storage: Any, fingerprint: str, *rest: Any
     ) -> Any:
         executed.append(len(refs))
         load, detect = ShardLoader(storage), DetectAndCrop(config, source.crop_size)
@@ -76,7 +76,7 @@ def test_an_error_in_mid_listing_is_told_after_the_work_that_was_found(
 
     def breaks(listing: Listing) -> Iterator[list[Entry]]:
         yield [entry for chunk in images(listing) for entry in chunk][:4]
-        gate.wait()
+        assert gate.wait(60)
         raise UsageError("cannot read the folder x: Permission denied")
 
     def opens(*arguments: Any) -> Iterator[Any]:

@@ -345,7 +345,7 @@ def test_forgetting_leaves_tombstones_and_nothing_else(bucket: str) -> None:
         "faces/0000-000001.parquet",
         "images/0000-000000.parquet",
         "images/0000-000001.parquet",
-        "manifest/0000.parquet",
+        "manifest/0000-00000.parquet",
         "run.json",
         "tombstones/0000.parquet",
     ]
