@@ -51,6 +51,7 @@ def cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+    ray.cloudpickle.unregister_pickle_by_value(fake_model)
 
 
 @pytest.fixture

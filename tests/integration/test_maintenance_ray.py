@@ -41,6 +41,7 @@ def cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+    ray.cloudpickle.unregister_pickle_by_value(fake_model)
 
 
 @pytest.fixture(autouse=True)

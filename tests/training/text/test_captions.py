@@ -12,7 +12,7 @@ from facegpt.training.synthetic.sampling import rotation_matrix, sample_lighting
 from facegpt.training.synthetic.sampling import sample_expression as draw
 from facegpt.training.text.agreement import agreement
 from facegpt.training.text.attributes import SCALES, Attributes, Scale, describe
-from facegpt.training.text.captions import MENTION, PHRASES, caption, parse
+from facegpt.training.text.captions import MENTION, MENTION_REQUIRED, PHRASES, caption, parse
 from facegpt.training.text.dialogues import CHAT, answer
 
 NAMES = bundled().expression_names
@@ -39,8 +39,9 @@ def test_every_caption_of_random_faces_agrees_with_its_face() -> None:
     rng = np.random.default_rng(0)
     for _ in range(400):
         attributes = random_face(rng)
-        result = agreement(caption(attributes, rng), attributes)
+        result = agreement(caption(attributes, rng, required=1), attributes)
         assert result.strict and result.share == 1
+        assert not agreement(caption(attributes, rng), attributes).wrong
 
 
 def test_captions_are_deterministic_and_varied() -> None:
@@ -53,16 +54,16 @@ def test_only_what_may_be_left_out_is_left_out() -> None:
     attributes = face(yaw=40, jawOpen=0.9, mouthSmileLeft=0.9, mouthSmileRight=0.9, browInnerUp=0.9)
     rng = np.random.default_rng(2)
     said = [parse(caption(attributes, rng)) for _ in range(200)]
-    assert all(one["turn"] == "right" and {"mouth", "smile"} <= one.keys() for one in said)
-    share = np.mean(["brows" in one for one in said])
-    assert abs(share - MENTION) < 0.12
-    assert set(parse(caption(attributes, rng, mention=0))) == {"turn", "mouth", "smile"}
+    assert all(one["turn"] == "right" for one in said)
+    for name, wanted in (("brows", MENTION), ("mouth", MENTION_REQUIRED), ("smile", MENTION_REQUIRED)):
+        assert abs(np.mean([name in one for one in said]) - wanted) < 0.12
+    assert set(parse(caption(attributes, rng, mention=0, required=1))) == {"turn", "mouth", "smile"}
 
 
 def test_the_first_words_settle_the_wording() -> None:
     attributes = face(yaw=40, jawOpen=0.25)
     rng = np.random.default_rng(3)
-    whole = {caption(attributes, rng, mention=1) for _ in range(30)}
+    whole = {caption(attributes, rng, mention=1, required=1) for _ in range(30)}
     assert {text[:6] for text in whole} == {"A face", "A head"} and len(whole) == 2
 
 
@@ -93,7 +94,7 @@ def test_the_first_words_settle_the_wording() -> None:
 def test_attributes_mean_what_a_person_sees(attributes: Attributes, name: str, value: str) -> None:
     assert attributes.acceptable(name) == (value,)
     if (name, value) in PHRASES:
-        assert parse(caption(attributes, np.random.default_rng(0), mention=1))[name] == value
+        assert parse(caption(attributes, np.random.default_rng(0), mention=1, required=1))[name] == value
 
 
 @pytest.mark.parametrize(
