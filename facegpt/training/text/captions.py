@@ -58,9 +58,10 @@ probability times this exceeds the probability of silence.
 """
 
 MENTION_REQUIRED = 0.65
-"""How often a training caption says what is beyond doubt and has to be said. Always would be too often: whoever learns it
-says "closed" of eyes that are as likely open, since the other possibilities share the rest. A wrong statement is as bad as
-a missing one if it is made where the odds are about even, which this share comes to.
+"""How often a training caption says what is beyond doubt and has to be said.
+
+Always would be too often: whoever learns it says "closed" of eyes that are as likely open, since the other
+possibilities share the rest. With this share, silence is likelier where the odds are about even.
 """
 
 
@@ -73,8 +74,8 @@ def caption(
     """One to six short sentences; the same generator state gives the same caption.
 
     Where the head faces is always said; of what is beyond doubt and may not be left out (`REQUIRED`) a share
-    `required`, of all else a share `mention`. The first word settles the wording of the rest, so that different words for one thing do not
-    compete with each other, or with silence.
+    `required`, of all else a share `mention`. The first word settles the wording of the rest, so that different words
+    for one thing do not compete with each other, or with silence.
     """
     style = int(rng.integers(2))
 
