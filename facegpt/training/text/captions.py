@@ -50,7 +50,7 @@ _MEANING = {phrase: key for key, phrases in PHRASES.items() for phrase in phrase
 _LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
 
 
-MENTION = 0.52
+MENTION = 0.51
 """How often a caption says what it might leave out.
 
 A model that learns such captions and says what is likeliest is silent where it is not sure: a value is said if its

@@ -34,7 +34,7 @@ def worker(title: str) -> Strike:
     """Kills one worker of a stage (and with it whatever it was working on)."""
 
     def strike(job: Job, rng: random.Random, shards: int) -> int:
-        count, delay = moment(rng, shards - 1)
+        count, delay = moment(rng, shards)
         job.wait_for_commits(count)
         time.sleep(delay)
         victims = job.members(f"MapBatches({title})")
@@ -46,7 +46,7 @@ def worker(title: str) -> Strike:
 
 def child(job: Job, rng: random.Random, shards: int) -> int:
     """Kills the process in which a detect worker decodes and detects."""
-    count, delay = moment(rng, shards - 1)
+    count, delay = moment(rng, shards)
     job.wait_for_commits(count)
     time.sleep(delay)
     victims = job.members("pipeline.sandbox")
