@@ -13,6 +13,8 @@ from drills.kills import DRILLS, Drill, perform
 from ray.cluster_utils import Cluster
 
 IMAGES = 96
+SEEDS = 5
+"""The null model is quick: a strike may come too late, and is tried again at another moment."""
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +33,13 @@ def reference(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name.replace(" ", "-"))
 def test_a_kill_costs_nothing(drill: Drill, corpus: Path, reference: Path, tmp_path: Path) -> None:
-    result = perform(drill, 0, corpus, reference, tmp_path)
-    assert result.killed, result.printed
-    assert result.count.images == IMAGES
-    assert result.count.is_right, result.count
+    for seed in range(SEEDS):
+        result = perform(drill, seed, corpus, reference, tmp_path)
+        assert result.count.images == IMAGES
+        assert result.count.is_right, result.count
+        if result.killed:
+            return
+    pytest.fail(f"{SEEDS} runs were over before anything could be killed:\n{result.printed}")
 
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_who_holds_it(

@@ -100,6 +100,14 @@ class Job:
             waiting += parents.get(pid, [])
         return sorted(pid for pid in found if word in _command(pid))
 
+    def await_members(self, word: str) -> list[int]:
+        """As `members`, once there are any; none if the run ends before."""
+        while self.process.poll() is None:
+            if found := self.members(word):
+                return found
+            time.sleep(0.005)
+        return []
+
 
 def commits(output: Path) -> int:
     """How many shards are committed."""
@@ -107,13 +115,16 @@ def commits(output: Path) -> int:
     return sum(path.suffix == ".json" for path in folder.iterdir()) if folder.exists() else 0
 
 
-def kill(pids: list[int]) -> None:
-    """SIGKILL to each that still lives."""
+def kill(pids: list[int]) -> int:
+    """SIGKILL to each that still lives; says how many did."""
+    killed = 0
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue  # it ended by itself
+        killed += 1
+    return killed
 
 
 def _processes() -> Iterator[tuple[int, int]]:
@@ -188,7 +199,8 @@ def meshes(output: Path) -> Counter[tuple[str, int]]:
 
 
 def moment(rng: random.Random, shards: int) -> tuple[int, float]:
-    """A random moment in the first half of a run: so many commits, and so many seconds after that. Later ones would often
-    come after its end, since the null model is quick.
+    """A random moment in the first half of a run: so many commits, and so many seconds after that.
+
+    Later ones would often come after its end, since the null model is quick.
     """
     return rng.randrange(shards // 2), rng.random() * 0.1

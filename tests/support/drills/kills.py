@@ -35,11 +35,10 @@ def worker(title: str) -> Strike:
 
     def strike(job: Job, rng: random.Random, shards: int) -> int:
         count, delay = moment(rng, shards)
+        victims = job.await_members(f"MapBatches({title})")
         job.wait_for_commits(count)
         time.sleep(delay)
-        victims = job.members(f"MapBatches({title})")
-        kill(victims[:1])
-        return len(victims[:1])
+        return kill(victims[:1])
 
     return strike
 
@@ -47,11 +46,10 @@ def worker(title: str) -> Strike:
 def child(job: Job, rng: random.Random, shards: int) -> int:
     """Kills the process in which a detect worker decodes and detects."""
     count, delay = moment(rng, shards)
+    victims = job.await_members("pipeline.sandbox")
     job.wait_for_commits(count)
     time.sleep(delay)
-    victims = job.members("pipeline.sandbox")
-    kill(victims)
-    return len(victims)
+    return kill(victims)
 
 
 def driver(job: Job, rng: random.Random, shards: int) -> int:
@@ -59,8 +57,7 @@ def driver(job: Job, rng: random.Random, shards: int) -> int:
     count, delay = moment(rng, shards)
     job.wait_for_commits(count)
     time.sleep(delay)
-    kill([job.process.pid])
-    return 1
+    return kill([job.process.pid])
 
 
 def everything(job: Job, rng: random.Random, shards: int) -> int:
@@ -68,9 +65,7 @@ def everything(job: Job, rng: random.Random, shards: int) -> int:
     count, delay = moment(rng, shards)
     job.wait_for_commits(count)
     time.sleep(delay)
-    victims = job.members()
-    kill(victims)
-    return len(victims)
+    return kill(job.members())
 
 
 def nothing(job: Job, rng: random.Random, shards: int) -> int:
