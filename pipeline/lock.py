@@ -108,14 +108,14 @@ def _flocked(path: Path) -> int:
 @contextmanager
 def _locked_object(storage: Storage) -> Iterator[None]:
     mine = Holder.me()
-    if not _created(storage, mine):
-        other = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
-        if other is not None and not is_dead(other):
-            raise UsageError(_refusal(storage.root, other))
-        LOG.info("taking over from a run that ended without a word: %s", other or "unreadable record")
-        storage.delete([LOCK])
-        if not _created(storage, mine):
-            raise UsageError(_refusal(storage.root, Holder.parse(storage.read(LOCK))))
+    try:
+        _take(storage, mine)
+    except UsageError:
+        raise
+    except Exception as error:
+        # s3fs and botocore raise many types; each of them means the same to the user.
+        reason = " ".join(str(error).split())
+        raise UsageError(f"cannot write to OUTPUT {storage.root}: {reason}") from error
     ended = threading.Event()
     beat = threading.Thread(target=_keep_alive, args=(storage, mine, ended), name="lock", daemon=True)
     beat.start()
@@ -124,7 +124,27 @@ def _locked_object(storage: Storage) -> Iterator[None]:
     finally:
         ended.set()
         beat.join()
+        _let_go(storage)
+
+
+def _take(storage: Storage, mine: Holder) -> None:
+    if _created(storage, mine):
+        return
+    other = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
+    if other is not None and not is_dead(other):
+        raise UsageError(_refusal(storage.root, other))
+    LOG.info("taking over from a run that ended without a word: %s", other or "unreadable record")
+    storage.delete([LOCK])
+    if not _created(storage, mine):
+        raise UsageError(_refusal(storage.root, Holder.parse(storage.read(LOCK))))
+
+
+def _let_go(storage: Storage) -> None:
+    try:
         storage.delete([LOCK])
+    except OSError as error:
+        # What the run has to say matters more, and the next one takes over from a process that is gone.
+        LOG.warning("the lock of %s stays: %s", storage.root, error)
 
 
 def _created(storage: Storage, mine: Holder) -> bool:
