@@ -42,7 +42,7 @@ def figures(
 def test_the_truth_scores_best(monkeypatch: pytest.MonkeyPatch, faces: SyntheticFaces) -> None:
     names, true = bundled().expression_names, faces.theta
     rng = np.random.default_rng(0)
-    texts = [caption(attributes_of(true, true.rotation, i, names), rng) for i in range(48)]
+    texts = [caption(attributes_of(true, true.rotation, i, names), rng, required=1) for i in range(48)]
     found = figures(monkeypatch, faces, true, texts)
     for name in ("rotation_deg", "shape_mse", "surface_mse", "expression_mse", "albedo_mse"):
         assert found[name] < 0.05, name

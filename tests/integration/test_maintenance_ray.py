@@ -116,7 +116,7 @@ def test_what_was_forgotten_does_not_come_back(
     assert main(["forget", str(output), image_id]) == 0
     assert capsys.readouterr().out == f"forgot 1 images: 1 rows and 1 faces in 1 shards of {output}\n"
     assert run(photos, output)[-2:] == [
-        "1 images are left out: they were forgotten",
+        f"5 images in {photos}; 1 forgotten ones stay out",
         f"nothing to do: all 4 images in {output} are committed",
     ]
     (photos / "f-copy.png").write_bytes((photos / "e-close-up.png").read_bytes())
