@@ -17,7 +17,7 @@ from pipeline.lock import run_lock
 from pipeline.progress import RunProgress
 from pipeline.records import ShardTask
 from pipeline.rewrite import replay
-from pipeline.run import Run, RunSummary, Say, fingerprints_of, model_of, store, work_through
+from pipeline.run import Run, RunSummary, Say, conclude, fingerprints_of, model_of, work_through
 from pipeline.run_record import check_same, existing_run, now
 from pipeline.shards import Manifest, ShardLoader, read_manifest
 from pipeline.storage import Storage
@@ -137,31 +137,4 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
         replay(run.storage)
-    summary = RunSummary(
-        shards=len(tasks),
-        committed=len(tasks) - len(errors),
-        images=progress.images,
-        faces=progress.faces,
-        meshes=progress.meshes,
-        statuses=progress.statuses,
-        seconds=progress.seconds,
-        errors=errors,
-        refused=progress.refused,
-    )
-    run.record["invocations"].append(
-        {
-            "started": started,
-            "finished": now(),
-            "input": f"retry: {what}",
-            "images": summary.images,
-            "faces": summary.faces,
-            "meshes": summary.meshes,
-            "statuses": dict(sorted(summary.statuses.items())),
-            "uncommitted_shards": len(errors),
-            "seconds": round(summary.seconds, 1),
-            "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
-        }
-    )
-    if not progress.refused:
-        store(run)
-    return summary
+    return conclude(run, plan, started, f"retry: {what}", len(tasks), errors, progress)

@@ -179,33 +179,7 @@ def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
                 progress.expect(sum(ref.n_images for ref in wave))
                 errors |= work_through(run, wave, plan, progress)
                 wave = [] if progress.refused else feed.wave(SHARDS_PER_WORKER * workers)
-    summary = RunSummary(
-        shards=len(refs),
-        committed=len(refs) - len(errors),
-        images=progress.images,
-        faces=progress.faces,
-        meshes=progress.meshes,
-        statuses=progress.statuses,
-        seconds=progress.seconds,
-        errors=errors,
-        refused=progress.refused,
-    )
-    run.record["invocations"].append(
-        {
-            "started": started,
-            "finished": now(),
-            "input": location,
-            "images": summary.images,
-            "faces": summary.faces,
-            "meshes": summary.meshes,
-            "statuses": dict(sorted(summary.statuses.items())),
-            "uncommitted_shards": len(errors),
-            "seconds": round(summary.seconds, 1),
-            "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
-        }
-    )
-    if not progress.refused:
-        store(run)
+    summary = conclude(run, plan, started, location, len(refs), errors, progress)
     if feed.error:
         done_so_far = f"{summary.images:,} images that were found before are done"
         raise UsageError(f"{feed.error} ({done_so_far}; the same command goes on)")
@@ -256,6 +230,40 @@ def work_through(
             break
     failed = {shard.shard: progress.errors[shard.shard] for shard in shards if shard.shard in progress.errors}
     return {**failed, **{shard.shard: died for shard in left}}
+
+
+def conclude(
+    run: Run, plan: Plan, started: str, what: str, shards: int, errors: dict[str, str], progress: RunProgress
+) -> RunSummary:
+    """Adds one call's work on `what` to run.json, unless the output takes no more, and sums it up."""
+    summary = RunSummary(
+        shards=shards,
+        committed=shards - len(errors),
+        images=progress.images,
+        faces=progress.faces,
+        meshes=progress.meshes,
+        statuses=progress.statuses,
+        seconds=progress.seconds,
+        errors=errors,
+        refused=progress.refused,
+    )
+    run.record["invocations"].append(
+        {
+            "started": started,
+            "finished": now(),
+            "input": what,
+            "images": summary.images,
+            "faces": summary.faces,
+            "meshes": summary.meshes,
+            "statuses": dict(sorted(summary.statuses.items())),
+            "uncommitted_shards": len(errors),
+            "seconds": round(summary.seconds, 1),
+            "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
+        }
+    )
+    if not progress.refused:
+        store(run)
+    return summary
 
 
 def store(run: Run) -> None:
