@@ -9,6 +9,7 @@ from torch import Tensor
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import ASSISTANT, EOS, NOT_WORDS, PAD, USER, FaceGptProcessor
+from facegpt.training.text.captions import tidy
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,7 @@ def generate_faces(
         if bool(ended.all()):
             break
         output = model(input_ids=following[:, None], past_key_values=output.past_key_values, use_cache=True)
-    rows = torch.stack(tokens, 1).tolist()
-    return GeneratedFaces(theta, log_error, [processor.decode(row) for row in rows], ended.tolist())
+    texts = [processor.decode(row) for row in torch.stack(tokens, 1).tolist()]
+    if question is None:
+        texts = [tidy(text) for text in texts]
+    return GeneratedFaces(theta, log_error, texts, ended.tolist())

@@ -100,13 +100,15 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         attention_mask: Tensor | None = None,
         pixel_values: Tensor | None = None,
         labels: Tensor | None = None,
+        label_weights: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool = False,
         **inputs: Any,
     ) -> FaceGptOutput:
         """Runs the backbone over `input_ids` (B,L); the first <FACE> of a row, if it has one, gives the row's theta.
 
-        `labels` (B,L) are token ids with -100 where text is not scored. `pixel_values` and other image inputs are
+        `labels` (B,L) are token ids with -100 where text is not scored; `label_weights` (B,L), 1 without, says how much
+        each counts in the mean. `pixel_values` and other image inputs are
         those of the backbone's own processor.
         """
         seen: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
@@ -130,7 +132,9 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         if labels is not None:
             wanted = labels[:, 1:] != -100
             logits = self.backbone.lm_head(hidden[:, :-1][wanted])
-            loss = nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted])
+            losses = nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted], reduction="none")
+            weights = torch.ones_like(losses) if label_weights is None else label_weights[:, 1:][wanted]
+            loss = (weights * losses).sum() / weights.sum()
         elif use_cache:
             logits = self.backbone.lm_head(hidden[:, -1:])
         return FaceGptOutput(

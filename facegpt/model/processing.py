@@ -60,6 +60,14 @@ class FaceGptProcessor:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def encode_pieces(self, pieces: Iterable[tuple[str, float]]) -> tuple[list[int], list[float]]:
+        """Token ids of the pieces' joined text, and of every token the number of the piece that it ends in."""
+        texts, values = zip(*pieces, strict=True)
+        ends = np.cumsum([len(text) for text in texts])
+        coded = self.tokenizer("".join(texts), add_special_tokens=False, return_offsets_mapping=True)
+        places = np.searchsorted(ends, [end for _, end in coded["offset_mapping"]])
+        return coded["input_ids"], [values[place] for place in places]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Words of token ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

@@ -17,13 +17,13 @@ from facegpt.morphable import FaceModel
 from facegpt.morphable.mirror import Mirror
 from facegpt.training.augment import augment, mirrored
 from facegpt.training.config import TrainConfig
-from facegpt.training.objectives import Objectives, Terms, Text, trunk_of
+from facegpt.training.objectives import Objectives, Terms, trunk_of
 from facegpt.training.pool import Batch, ShardPool, take
 from facegpt.training.stages import Name, Stage, learning_rate, stage_at
 from facegpt.training.synthetic.shards import HELD_OUT, ShardStore
+from facegpt.training.writer import Text
 
-# Token ids (input_ids, attention_mask, labels) of a batch, for the step: whether it carries text is the
-# writer's choice.
+# The text of a batch, for the step: whether there is any is the writer's choice.
 TextWriter = Callable[[Batch, int], Text]
 Log = Callable[[str], None]
 

@@ -13,9 +13,9 @@ from facegpt.training.config import TrainConfig
 from facegpt.training.losses import theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
+from facegpt.training.writer import Text
 
 Terms = dict[str, Tensor]
-Text = tuple[Tensor, Tensor, Tensor | None]
 
 
 def trunk_of(model: FaceGptForConditionalGeneration) -> FaceTrunk:
@@ -57,16 +57,17 @@ class Objectives:
         <FACE> is to become what the trunk guesses: the truth would add nothing but the noise of what the picture does
         not show. Terms named `true_` measure it against the truth.
         """
-        ids, attention, labels = text
+        text = text.to(self.device)
         # LLaVA's forward pass has no place for what the tower knows beside its tokens.
         kept: list[Seen] = []
         listening = trunk_of(model).register_forward_hook(lambda *call: kept.append(call[2]))
         with self._autocast():
             output = model(
-                input_ids=ids.to(self.device),
-                attention_mask=attention.to(self.device),
+                input_ids=text.ids,
+                attention_mask=text.attention,
                 pixel_values=images,
-                labels=None if labels is None else labels.to(self.device),
+                labels=text.labels,
+                label_weights=text.weights,
             )
         listening.remove()
         if output.theta is None or output.log_error is None:

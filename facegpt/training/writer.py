@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
     for attributes in attributes_of(
         stack([sample_face(rng, model) for _ in range(count)]), model.expression_names
     ):
-        yield caption(attributes, rng)
+        yield "".join(piece.text for piece in caption(attributes, rng))
         yield from answer(attributes, rng)
     for turn in CHAT:
         yield from turn
@@ -51,41 +52,59 @@ def small_processor(model: FaceModel, image_tokens: int, vocabulary: int) -> Fac
     )
 
 
-class DialogueWriter:
-    """Token ids of a batch at a step: text every `text_every` steps, else just the prompt up to <FACE>.
+@dataclass(frozen=True)
+class Text:
+    """Input ids (B,L) and attention mask (B,L); with text also labels (B,L), -100 where nothing is scored, and their
+    weights (B,L).
+    """
 
-    Called with a batch and a step; returns input ids (B,L), attention mask (B,L) and labels (B,L) or None. Text is
-    the same for the same seed, step and batch.
+    ids: Tensor
+    attention: Tensor
+    labels: Tensor | None = None
+    weights: Tensor | None = None
+
+    def to(self, device: torch.device) -> Text:
+        return Text(*(None if part is None else part.to(device) for part in vars(self).values()))
+
+
+class DialogueWriter:
+    """The text of a batch at a step: every `text_every` steps, else just the prompt up to <FACE>.
+
+    The same for the same seed, step and batch.
     """
 
     def __init__(self, processor: FaceGptProcessor, model: FaceModel, seed: int, text_every: int) -> None:
         self.processor, self.names = processor, model.expression_names
         self.seed, self.text_every = seed, text_every
 
-    def __call__(self, batch: Batch, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def __call__(self, batch: Batch, step: int) -> Text:
         if self.text_every == 0 or step % self.text_every:
             ids = torch.tensor(self.processor.prompt()).repeat(len(batch.images), 1)
-            return ids, torch.ones_like(ids), None
+            return Text(ids, torch.ones_like(ids))
         rng = np.random.default_rng([self.seed, step])
         rows = [self._row(attributes, rng) for attributes in attributes_of(batch.theta, self.names)]
-        length = max(len(prompt) + len(answer) for prompt, answer in rows)
+        length = max(len(given) + len(said) for given, said, _ in rows)
         ids = torch.full((len(rows), length), PAD)
-        labels = torch.full((len(rows), length), IGNORED)
-        for i, (prompt, text) in enumerate(rows):
-            whole = torch.tensor([*prompt, *text])
-            ids[i, : len(whole)] = whole
-            labels[i, len(prompt) : len(whole)] = whole[len(prompt) :]
-        return ids, (ids != PAD).long(), labels
+        labels, weights = torch.full((len(rows), length), IGNORED), torch.ones(len(rows), length)
+        for i, (given, said, counts) in enumerate(rows):
+            ids[i, : len(given) + len(said)] = torch.tensor([*given, *said])
+            labels[i, len(given) : len(given) + len(said)] = torch.tensor(said)
+            weights[i, len(given) : len(given) + len(said)] = torch.tensor(counts)
+        return Text(ids, (ids != PAD).long(), labels, weights)
 
-    def _row(self, attributes: Attributes, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        """One row: what is given, and what is to be said."""
+    def _row(
+        self, attributes: Attributes, rng: np.random.Generator
+    ) -> tuple[list[int], list[int], list[float]]:
+        """One row: what is given, what is to be said, and how much each token of it counts."""
         encode, kind = self.processor.encode, rng.random()
         if kind >= DIALOGUE_SHARE + CHAT_SHARE:
             other = rng.random() < OTHER_INSTRUCTION_SHARE
             instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
-            return self.processor.prompt(instruction), [*encode(caption(attributes, rng)), EOS]
+            said, counts = self.processor.encode_pieces(caption(attributes, rng))
+            return self.processor.prompt(instruction), [*said, EOS], [*counts, 1.0]
         question, reply = (
             answer(attributes, rng) if kind < DIALOGUE_SHARE else CHAT[int(rng.integers(len(CHAT)))]
         )
         given = [*self.processor.prompt(), USER, *encode(question), ASSISTANT]
-        return given, [*encode(reply), EOS]
+        said = [*encode(reply), EOS]
+        return given, said, [1.0] * len(said)

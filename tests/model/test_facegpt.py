@@ -15,6 +15,7 @@ from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import EOS, FACE, IMAGE, NOT_WORDS, FaceGptProcessor, train_tokenizer
 from facegpt.model.vision import ConvVisionConfig, ConvVisionModel
+from facegpt.training.text.captions import tidy
 
 TEXTS = ["describe the face", "a face turned to the left. the mouth is open.", "is the mouth open", "yes."]
 
@@ -115,6 +116,37 @@ def test_text_loss_scores_only_what_is_labelled() -> None:
     assert torch.allclose(loss, expected, atol=1e-5)
 
 
+def test_label_weights_say_how_much_a_token_counts() -> None:
+    model, own = conv_model(), processor()
+    said = [*own.encode("yes."), EOS]
+    ids = torch.tensor([[*own.prompt(), *said]])
+    labels = torch.full_like(ids, -100)
+    labels[0, -len(said) :] = ids[0, -len(said) :]
+    weights = torch.arange(ids.shape[1]).float()[None]
+    each = []
+    for place in range(ids.shape[1] - len(said), ids.shape[1]):
+        single = torch.full_like(ids, -100)
+        single[0, place] = ids[0, place]
+        each.append(float(model(input_ids=ids, pixel_values=pixels(1), labels=single).loss) * place)
+    whole = model(input_ids=ids, pixel_values=pixels(1), labels=labels, label_weights=weights).loss
+    assert abs(float(whole) - sum(each) / float(weights[0, -len(said) :].sum())) < 1e-5
+
+
+def test_every_token_has_the_value_of_the_piece_it_ends_in() -> None:
+    own = processor()
+    pieces = [("a face", 1.0), (" turned to the left", 2.0), (".", 3.0), (" .", 4.0)]
+    ids, values = own.encode_pieces(pieces)
+    assert ids == own.encode("a face turned to the left. .")
+    assert {
+        value: own.decode([i for i, v in zip(ids, values, strict=True) if v == value]) for value in values
+    } == {
+        1: "a face",
+        2: "turned to the left",
+        3: ".",
+        4: ".",
+    }
+
+
 def test_gradient_of_theta_reaches_the_tower() -> None:
     model, prompt = conv_model().train(), torch.tensor(processor().prompt()).repeat(2, 1)
     model(input_ids=prompt, pixel_values=pixels()).theta.square().sum().backward()
@@ -135,7 +167,7 @@ def test_cached_decoding_equals_decoding_from_scratch() -> None:
             words.append(int(output.logits[0, -1].argmax()))
             if words[-1] == EOS:
                 break
-        assert own.decode(words) == said.texts[row]
+        assert tidy(own.decode(words)) == said.texts[row]
         assert said.finished[row] == (words[-1] == EOS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,91 +19,106 @@ PHRASES: Phrases = {
     ("nod", "down"): ("chin down", "bowed"),
     ("tilt", "left"): ("tilted to the left",),
     ("tilt", "right"): ("tilted to the right",),
-    ("mouth", "closed"): ("the mouth is closed",),
-    ("mouth", "slightly open"): ("the mouth is slightly open", "the lips are parted"),
-    ("mouth", "open"): ("the mouth is open",),
-    ("mouth", "wide open"): ("the mouth is wide open",),
-    ("smile", "slight"): ("with a slight smile",),
-    ("smile", "broad"): ("with a broad smile",),
-    ("corners", "down"): ("with the corners of the mouth down",),
-    ("lips", "pursed"): ("with pursed lips",),
-    ("cheeks", "puffed"): ("with puffed cheeks",),
-    ("lids", "open"): ("the eyes are open",),
-    ("lids", "half closed"): ("the eyes are half closed",),
-    ("lids", "closed"): ("the eyes are closed",),
-    ("wink", "one closed"): ("one eye is closed",),
-    ("wide", "wide"): ("the eyes are wide",),
+    ("mouth", "closed"): ("closed mouth",),
+    ("mouth", "slightly open"): ("slightly open mouth", "parted lips"),
+    ("mouth", "open"): ("open mouth",),
+    ("mouth", "wide open"): ("wide open mouth",),
+    ("smile", "slight"): ("slight smile",),
+    ("smile", "broad"): ("broad smile",),
+    ("corners", "down"): ("corners of the mouth down",),
+    ("lips", "pursed"): ("pursed lips",),
+    ("cheeks", "puffed"): ("puffed cheeks",),
+    ("lids", "open"): ("open eyes",),
+    ("lids", "half closed"): ("half closed eyes",),
+    ("lids", "closed"): ("closed eyes",),
+    ("wink", "one closed"): ("one eye closed",),
+    ("wide", "wide"): ("wide eyes",),
     ("gaze", "left"): ("glancing left",),
     ("gaze", "right"): ("glancing right",),
     ("gaze_height", "up"): ("glancing up",),
     ("gaze_height", "down"): ("glancing down",),
-    ("brows", "raised"): ("the brows are raised",),
-    ("brows", "lowered"): ("the brows are lowered",),
-    ("nose", "wrinkled"): ("the nose is wrinkled",),
+    ("brows", "raised"): ("raised brows",),
+    ("brows", "lowered"): ("lowered brows",),
+    ("nose", "wrinkled"): ("wrinkled nose",),
     ("light", "left"): ("light from the left",),
     ("light", "right"): ("light from the right",),
     ("light", "even"): ("even light",),
     ("light_height", "above"): ("light from above",),
     ("light_height", "below"): ("light from below",),
 }
+"""Values of one attribute that are easily confused differ in their first word: that is where decoding decides."""
 
 _MEANING = {phrase: key for key, phrases in PHRASES.items() for phrase in phrases}
 _LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
 
+SENTENCES: tuple[tuple[tuple[str, ...], ...], ...] = (
+    (("turn",), ("nod",), ("tilt",)),
+    (("mouth",),),
+    (("smile",), ("corners",), ("lips",), ("cheeks",)),
+    (("wink", "wide", "lids"), ("gaze",), ("gaze_height",)),
+    (("brows",), ("nose",)),
+    (("light",), ("light_height",)),
+)
+"""A caption's sentences, each a row of choices; of the attributes of one choice, one at most is said."""
 
-MENTION = 0.51
-"""How often a caption says what it might leave out.
-
-A model that learns such captions and says what is likeliest is silent where it is not sure: a value is said if its
-probability times this exceeds the probability of silence.
-"""
-
-MENTION_REQUIRED = 0.65
-"""How often a training caption says what is beyond doubt and has to be said.
-
-Always would be too often: whoever learns it says "closed" of eyes that are as likely open, since the other
-possibilities share the rest. With this share, silence is likelier where the odds are about even.
-"""
+CAUTION = 0.8
+"""A value is said if the chance that it may be said exceeds this times the chance that nothing need be said."""
 
 
-def caption(
-    attributes: Attributes,
-    rng: np.random.Generator,
-    mention: float = MENTION,
-    required: float = MENTION_REQUIRED,
-) -> str:
-    """One to six short sentences; the same generator state gives the same caption.
+class Piece(NamedTuple):
+    """A stretch of a caption, and how much its tokens count in training."""
 
-    Where the head faces is always said; of what is beyond doubt and may not be left out (`REQUIRED`) a share
-    `required`, of all else a share `mention`. The first word settles the wording of the rest, so that different words
-    for one thing do not compete with each other, or with silence.
+    text: str
+    weight: float
+
+
+def caption(attributes: Attributes, rng: np.random.Generator, caution: float = CAUTION) -> list[Piece]:
+    """A caption to learn from, drawn at random from all that would be right; the same generator state gives the same.
+
+    Of every choice the possible outcomes are the values that may be said, and silence unless something has to be
+    said (`REQUIRED`; where the head faces always has). Outcomes are drawn in proportion to 1, silence to `caution`,
+    and weighted by the sum of what could be drawn. So each outcome counts equally wherever it is right, and the
+    likeliest word under the weighted cross entropy is the one most likely to be right. A silent sentence keeps its
+    full stop, which makes silence one token, to be weighed against the other first words. The first word settles the
+    wording of the rest, so that different words for one thing do not compete.
     """
     style = int(rng.integers(2))
+    pieces = [Piece(("a face", "a head")[style], 1.0)]
+    pending, before = 1.0, " "
+    for sentence in SENTENCES:
+        for names in sentence:
+            needed = [name for name in names if name == "turn" or attributes.required(name)]
+            options = [key for name in needed or names for key in _sayable(attributes, name)]
+            silence = 0.0 if needed else caution
+            total = len(options) + silence
+            place = rng.random() * total
+            weight = pending * total / (caution or 1.0)
+            if place >= len(options):
+                pending = weight
+                continue
+            wordings = PHRASES[options[int(place)]]
+            pieces.append(Piece(before + wordings[style % len(wordings)], weight))
+            pending, before = 1.0, ", "
+        pieces.append(Piece("." if before == ", " else " .", pending))
+        pending, before = 1.0, " "
+    return pieces
 
-    def phrase(name: str) -> str:
-        share = required if attributes.required(name) else mention
-        said = name == "turn" or rng.random() < share
-        options = PHRASES.get((name, attributes.value(name)), ()) if said else ()
-        return options[style % len(options)] if options else ""
 
-    def listed(*names: str) -> str:
-        return ", ".join(p for name in names if (p := phrase(name)))
-
-    closed = attributes.value("lids") == "closed"
-    eyes = phrase("wink") or (phrase("wide") if attributes.value("lids") == "open" else "") or phrase("lids")
-    gaze = "" if closed else listed("gaze", "gaze_height")
-    uneven = attributes.value("light") != "even" or not PHRASES.get(
-        ("light_height", attributes.value("light_height"))
-    )
-    sentences = [
-        f"{('a face', 'a head')[style]} {listed('turn', 'nod', 'tilt')}",
-        listed("mouth", "smile", "corners", "lips", "cheeks"),
-        ", ".join(part for part in (eyes, gaze) if part),
-        phrase("brows"),
-        phrase("nose"),
-        listed(*(("light", "light_height") if uneven else ("light_height",))),
-    ]
+def tidy(text: str) -> str:
+    """A caption as people read it: without silent sentences, each sentence with a capital."""
+    sentences = [sentence.strip() for sentence in text.split(".")]
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences if sentence)
+
+
+def _sayable(attributes: Attributes, name: str) -> list[tuple[str, str]]:
+    """The values of an attribute that are right and that there are words for."""
+    lids = attributes.value("lids")
+    if (name.startswith("gaze") and lids == "closed") or (name == "wide" and lids != "open"):
+        return []
+    keys = [(name, value) for value in attributes.acceptable(name)]
+    if "level" not in attributes.acceptable("light_height"):
+        keys = [key for key in keys if key != ("light", "even")]
+    return [key for key in keys if key in PHRASES]
 
 
 def parse(text: str) -> dict[str, str]:
