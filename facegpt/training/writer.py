@@ -64,7 +64,13 @@ class Text:
     weights: Tensor | None = None
 
     def to(self, device: torch.device) -> Text:
-        return Text(*(None if part is None else part.to(device) for part in vars(self).values()))
+        labels, weights = self.labels, self.weights
+        return Text(
+            self.ids.to(device),
+            self.attention.to(device),
+            None if labels is None else labels.to(device),
+            None if weights is None else weights.to(device),
+        )
 
 
 class DialogueWriter:

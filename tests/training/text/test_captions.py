@@ -96,7 +96,7 @@ def test_what_is_easily_confused_differs_in_its_first_word() -> None:
 
 def test_a_silent_sentence_is_a_full_stop_that_nobody_reads() -> None:
     said = "".join(piece.text for piece in caption(face(), np.random.default_rng(0), caution=1e9))
-    assert said.endswith("facing the camera. . . . . .") or said.endswith("seen from the front. . . . . .")
+    assert said.endswith(("facing the camera. . . . . .", "seen from the front. . . . . ."))
     assert said.count(".") == len(SENTENCES)
     assert tidy("a face facing left. . broad smile. . . ") == "A face facing left. Broad smile."
     assert tidy("") == "" and tidy("A face.") == "A face."
