@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from facegpt.evaluation.geometry import landmark_nme
+from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions
 from facegpt.evaluation.rendered import evaluate_rendered, rank_correlation
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import CheckpointError
@@ -63,7 +64,13 @@ def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
     model = annotator.face_model
     streams = range(HELD_OUT * 128, HELD_OUT * 128 + max(1, -(-count // CHUNK)))
     faces = concatenate([render_faces(model, stream, CHUNK, annotator.crop_size) for stream in streams])
-    return evaluate_rendered(annotator.checkpoint, model, faces)
+    figures = {
+        **evaluate_rendered(annotator.checkpoint, model, faces),
+        **evaluate_chat(annotator.checkpoint, model, faces),
+    }
+    if annotator.checkpoint.model.config.noise_size:
+        figures |= evaluate_descriptions(annotator.checkpoint, model, faces)
+    return figures
 
 
 def _labelled(annotator: FaceAnnotator, faces: list[LabelledFace]) -> dict[str, dict[str, float]]:

@@ -22,7 +22,7 @@ from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor
 from facegpt.morphable import FaceModel, bundled
 from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.initial import VOCABULARY, small_model
+from facegpt.training.initial import VOCABULARY, let_imagine, small_model
 from facegpt.training.loop import Trainer
 from facegpt.training.objectives import trunk_of
 from facegpt.training.pool import shards_needed
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     with render_ahead(config, max(1, args.render_workers)) as failed:
         model_folder = output / "model"
         model, processor = _start(config, face_model, model_folder)
-        writer = DialogueWriter(processor, face_model, config.seed, config.text_every)
+        writer = DialogueWriter(processor, face_model, config.seed, config.text_every, config.descriptions)
         trainer = Trainer(config, model, face_model, writer, log.info, failed=failed)
         log.info("config %s", json.dumps(asdict(config)))
         if trainer.resume():
@@ -98,6 +98,7 @@ def _start(
             raise UsageError(f"cannot start from {config.initial}: {error}") from None
         if start.model.config.face_model_sha256 != face_model.sha256:
             raise UsageError(f"cannot start from {config.initial}: it was trained on another face model")
+        let_imagine(start.model, seed=config.seed)
         return start.model, start.processor
     model = small_model(face_model, config.seed)
     try:

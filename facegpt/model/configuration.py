@@ -14,7 +14,8 @@ class FaceGptConfig(PreTrainedConfig):
     The head gives z of unit scale; lighting and camera blocks become theta through `z * scale + mean`, expression
     through a sigmoid, shape and albedo are z itself. With `face_sees_image`, the embedding of <FACE> is the mean image
     token plus its own: a shortcut past the attention that a language model trained from scratch needs (without it, the
-    token's state held pose and nothing else). `quality` is a logistic in the predicted log error.
+    token's state held pose and nothing else). With a `noise_size` the model can imagine faces: noise of that width
+    joins <FACE> where there is no image. `quality` is a logistic in the predicted log error.
     """
 
     model_type = "facegpt"
@@ -37,6 +38,7 @@ class FaceGptConfig(PreTrainedConfig):
     rotation_scale: float = 0.5
     translation_mean: list[float] = field(default_factory=lambda: [0.0, 0.038, -0.93])
     translation_scale: list[float] = field(default_factory=lambda: [0.02, 0.02, 0.12])
+    noise_size: int = 0
     error_midpoint: float = 1.8
     error_slope: float = 2.5
 

@@ -83,6 +83,8 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         self.backbone = AutoModelForImageTextToText.from_config(config.backbone_config)
         width = config.backbone_config.get_text_config().hidden_size
         self.face_head = FaceHead(config, width)
+        if config.noise_size:
+            self.imagination = nn.Linear(config.noise_size, width, bias=False)
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property
@@ -101,6 +103,7 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         pixel_values: Tensor | None = None,
         labels: Tensor | None = None,
         label_weights: Tensor | None = None,
+        noise: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool = False,
         **inputs: Any,
@@ -109,11 +112,17 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
 
         `labels` (B,L) are token ids with -100 where text is not scored; `label_weights` (B,L), 1 without, says how much
         each counts in the mean. `pixel_values` and other image inputs are
-        those of the backbone's own processor.
+        those of the backbone's own processor. `noise` (B,`noise_size`), normally distributed, makes of a description
+        without an image one of the faces that it fits.
+
+        Raises:
+            ValueError: noise for a model that cannot imagine.
         """
         seen: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
         if self.config.face_sees_image and pixel_values is not None:
             seen = {"inputs_embeds": self._embed(input_ids, pixel_values)}
+        elif noise is not None:
+            seen = {"inputs_embeds": self._imagine(input_ids, noise)}
         core = self.backbone.model(
             **seen,
             attention_mask=attention_mask,
@@ -145,6 +154,15 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
             face_rows=rows,
             past_key_values=core.past_key_values if use_cache else None,
         )
+
+    def _imagine(self, input_ids: Tensor, noise: Tensor) -> Tensor:
+        """Embeddings (B,L,D) with `noise` added at <FACE>."""
+        if not self.config.noise_size:
+            raise ValueError("this checkpoint was not trained to imagine faces (its noise_size is 0)")
+        embedded: Tensor = self.get_input_embeddings()(input_ids)
+        is_face = (input_ids == self.config.face_token_id)[..., None]
+        imagined: Tensor = embedded + is_face * self.imagination(noise)[:, None].to(embedded.dtype)
+        return imagined
 
     def _embed(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
         """Embeddings (B,L,D) with image tokens in place, and their mean added at <FACE>; one picture a row."""

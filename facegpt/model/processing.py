@@ -77,6 +77,10 @@ class FaceGptProcessor:
         words = self.encode(self.instruction if instruction is None else instruction)
         return [BOS, USER, *[IMAGE] * self.image_tokens, *words, ASSISTANT, FACE]
 
+    def description(self, text: str) -> list[int]:
+        """The sequence, without an image, whose <FACE> becomes a face that `text` describes."""
+        return [BOS, USER, *self.encode(text), ASSISTANT, FACE]
+
     def pixel_values(self, crops: U8 | Sequence[U8]) -> Tensor:
         """Crops (N,W,W,3) uint8 sRGB as (N,3,W,W) float in 0..1; raises ValueError on any other form."""
         array = np.asarray(crops)

@@ -16,7 +16,7 @@ class TrainConfig:
 
     `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. A run has
     four stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps` and `language_steps`, any of which
-    may be 0.
+    may be 0. In the language stage, `descriptions` faces of a batch are also learned from words alone.
     """
 
     output: str
@@ -43,6 +43,8 @@ class TrainConfig:
     ema: float = 0.998
     text_every: int = 4
     text_weight: float = 1.0
+    descriptions: int = 16
+    imagine_weight: float = 0.5
     bfloat16: bool = True
     evaluate_every: int = 500
     save_every: int = 250

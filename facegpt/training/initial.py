@@ -15,6 +15,7 @@ from facegpt.training.anchors import set_anchors
 
 VOCABULARY = 1024
 WIDTH = 256
+NOISE = 192
 
 
 def small_config(face_model: FaceModel) -> FaceGptConfig:
@@ -52,12 +53,24 @@ def small_config(face_model: FaceModel) -> FaceGptConfig:
         backbone_config=backbone,
         face_token_id=FACE,
         face_sees_image=True,
+        noise_size=NOISE,
         face_model_id=face_model.id,
         face_model_sha256=face_model.sha256,
         n_shape=face_model.n_shape,
         n_expression=face_model.n_expression,
         n_albedo=face_model.n_albedo,
     )
+
+
+def let_imagine(model: FaceGptForConditionalGeneration, size: int = NOISE, seed: int = 0) -> None:
+    """Gives a model that cannot imagine faces the weights for it, untrained."""
+    if model.config.noise_size:
+        return
+    model.config.noise_size = size
+    width = model.config.backbone_config.get_text_config().hidden_size
+    model.imagination = nn.Linear(size, width, bias=False)
+    generator = torch.Generator().manual_seed(seed)
+    nn.init.normal_(model.imagination.weight, std=size**-0.5, generator=generator)
 
 
 def small_model(face_model: FaceModel, seed: int = 0) -> FaceGptForConditionalGeneration:

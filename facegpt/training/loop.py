@@ -148,7 +148,7 @@ class Trainer:
             group["lr"] = learning_rate(config, state.step)
         batch = mirrored(batch, self.mirror, generator)
         images = augment(batch.images, generator).to(config.device)
-        terms = self._terms(stage.name, state.model, batch, images, state.step)
+        terms = self._terms(stage.name, state.model, batch, images, state.step, generator)
         loss = self.objectives.loss(terms)
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {float(loss)} at step {state.step}: lower learning_rate or clip")
@@ -169,7 +169,13 @@ class Trainer:
         model.backbone.model.vision_tower.whiten.train(settling)
 
     def _terms(
-        self, stage: Name, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor, step: int
+        self,
+        stage: Name,
+        model: FaceGptForConditionalGeneration,
+        batch: Batch,
+        images: Tensor,
+        step: int,
+        noise: torch.Generator,
     ) -> Terms:
         match stage:
             case "points":
@@ -177,7 +183,7 @@ class Trainer:
             case "trunk" | "polish":
                 return self.objectives.trunk(model, batch, images)
             case "language":
-                return self.objectives.language(model, batch, images, self.writer(batch, step))
+                return self.objectives.language(model, batch, images, self.writer(batch, step), noise)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -202,9 +208,10 @@ class Trainer:
         stage = stage_at(self.config, self.state.step - 1).name
         sums: dict[str, float] = {}
         parts = torch.arange(min(count, len(faces.images))).split(128)
+        noise = torch.Generator().manual_seed(self.config.seed)
         for part in parts:
             batch = take(faces, part.numpy())
-            terms = self._terms(stage, model, batch, batch.images.to(self.config.device), 0)
+            terms = self._terms(stage, model, batch, batch.images.to(self.config.device), 0, noise)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / len(parts)
         return {name: round(value, 4) for name, value in sums.items()}

@@ -10,7 +10,7 @@ from facegpt.model.trunk import FaceTrunk, Seen
 from facegpt.morphable import FaceModel, Theta
 from facegpt.training.anchors import anchor_points, points_loss
 from facegpt.training.config import TrainConfig
-from facegpt.training.losses import theta_losses
+from facegpt.training.losses import energy, theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
 from facegpt.training.writer import Text
@@ -50,9 +50,14 @@ class Objectives:
         return {**found, **self._face(batch, *model.face_head.scaled(seen.guess))}
 
     def language(
-        self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor, text: Text
+        self,
+        model: FaceGptForConditionalGeneration,
+        batch: Batch,
+        images: Tensor,
+        text: Text,
+        noise: torch.Generator,
     ) -> Terms:
-        """The loss of the face that <FACE> becomes, and of the text, if there is any.
+        """The loss of the face that <FACE> becomes, and of the text and the imagined faces, if there are any.
 
         <FACE> is to become what the trunk guesses: the truth would add nothing but the noise of what the picture does
         not show. Terms named `true_` measure it against the truth.
@@ -80,11 +85,31 @@ class Objectives:
         terms["log_error"] = true.pop("log_error")
         if output.loss is not None:
             terms["text"] = output.loss
+        if text.descriptions is not None and text.described is not None:
+            terms["imagined"] = self._imagined(model, batch, text.descriptions, text.described, noise)
         return {**terms, **{f"true_{name}": term.detach() for name, term in true.items()}}
+
+    def _imagined(
+        self,
+        model: FaceGptForConditionalGeneration,
+        batch: Batch,
+        ids: Tensor,
+        attention: Tensor,
+        noise: torch.Generator,
+    ) -> Tensor:
+        """How far the faces imagined of descriptions are from being drawn as the described ones are."""
+        draws = torch.randn(2 * len(ids), model.config.noise_size, generator=noise).to(ids.device)
+        with self._autocast():
+            output = model(input_ids=ids.repeat(2, 1), attention_mask=attention.repeat(2, 1), noise=draws)
+        if output.theta is None:
+            raise RuntimeError("descriptions without a <FACE> token")
+        first, second = (self._split(half) for half in output.theta.chunk(2))
+        return energy(first, second, batch.theta[: len(ids)].to(self.device))
 
     def loss(self, terms: Terms) -> Tensor:
         """The weighted sum of the terms that have a weight."""
-        weights = {**vars(self.config.weights), "text": self.config.text_weight}
+        c = self.config
+        weights = {**vars(c.weights), "text": c.text_weight, "imagined": c.imagine_weight}
         return torch.stack([weights[name] * term for name, term in terms.items() if name in weights]).sum()
 
     def _autocast(self) -> torch.autocast:

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from facegpt.model.processing import ASSISTANT, EOS, PAD, USER, FaceGptProcessor, train_tokenizer
 from facegpt.morphable import FaceModel, Theta
+from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
 from facegpt.training.synthetic.sampling import sample_face, stack
 from facegpt.training.text.attributes import Attributes, describe
 from facegpt.training.text.captions import caption
+from facegpt.training.text.descriptions import describe_face
 from facegpt.training.text.dialogues import CHAT, DESCRIBE, answer
+from facegpt.training.text.features import FEATURES, FormMeasures
 
 IGNORED = -100
 DIALOGUE_SHARE = 0.3
@@ -35,11 +38,12 @@ def attributes_of(theta: Theta, names: tuple[str, ...]) -> list[Attributes]:
 def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
     """Captions, questions, answers and chat of `count` random faces: what the tokenizer is trained on."""
     rng = np.random.default_rng(seed)
-    for attributes in attributes_of(
-        stack([sample_face(rng, model) for _ in range(count)]), model.expression_names
-    ):
+    theta = stack([sample_face(rng, model) for _ in range(count)])
+    forms = FormMeasures(LossPoints(model, skin=0))(theta.shape).tolist()
+    for attributes, form in zip(attributes_of(theta, model.expression_names), forms, strict=True):
         yield "".join(piece.text for piece in caption(attributes, rng))
         yield from answer(attributes, rng)
+        yield describe_face(attributes, dict(zip(FEATURES, form, strict=True)), rng).text
     for turn in CHAT:
         yield from turn
     yield from DESCRIBE
@@ -55,21 +59,27 @@ def small_processor(model: FaceModel, image_tokens: int, vocabulary: int) -> Fac
 @dataclass(frozen=True)
 class Text:
     """Input ids (B,L) and attention mask (B,L); with text also labels (B,L), -100 where nothing is scored, and their
-    weights (B,L).
+    weights (B,L). `descriptions` (D,M) of the first D faces and their mask `described` (D,M), padded on the left.
     """
 
     ids: Tensor
     attention: Tensor
     labels: Tensor | None = None
     weights: Tensor | None = None
+    descriptions: Tensor | None = None
+    described: Tensor | None = None
 
     def to(self, device: torch.device) -> Text:
-        labels, weights = self.labels, self.weights
+        def there(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part.to(device)
+
         return Text(
             self.ids.to(device),
             self.attention.to(device),
-            None if labels is None else labels.to(device),
-            None if weights is None else weights.to(device),
+            there(self.labels),
+            there(self.weights),
+            there(self.descriptions),
+            there(self.described),
         )
 
 
@@ -79,16 +89,25 @@ class DialogueWriter:
     The same for the same seed, step and batch.
     """
 
-    def __init__(self, processor: FaceGptProcessor, model: FaceModel, seed: int, text_every: int) -> None:
+    def __init__(
+        self,
+        processor: FaceGptProcessor,
+        model: FaceModel,
+        seed: int,
+        text_every: int,
+        descriptions: int = 0,
+    ) -> None:
         self.processor, self.names = processor, model.expression_names
-        self.seed, self.text_every = seed, text_every
+        self.seed, self.text_every, self.descriptions = seed, text_every, descriptions
+        self.form = FormMeasures(LossPoints(model, skin=0))
 
     def __call__(self, batch: Batch, step: int) -> Text:
         if self.text_every == 0 or step % self.text_every:
             ids = torch.tensor(self.processor.prompt()).repeat(len(batch.images), 1)
             return Text(ids, torch.ones_like(ids))
         rng = np.random.default_rng([self.seed, step])
-        rows = [self._row(attributes, rng) for attributes in attributes_of(batch.theta, self.names)]
+        faces = attributes_of(batch.theta, self.names)
+        rows = [self._row(attributes, rng) for attributes in faces]
         length = max(len(given) + len(said) for given, said, _ in rows)
         ids = torch.full((len(rows), length), PAD)
         labels, weights = torch.full((len(rows), length), IGNORED), torch.ones(len(rows), length)
@@ -96,7 +115,27 @@ class DialogueWriter:
             ids[i, : len(given) + len(said)] = torch.tensor([*given, *said])
             labels[i, len(given) : len(given) + len(said)] = torch.tensor(said)
             weights[i, len(given) : len(given) + len(said)] = torch.tensor(counts)
-        return Text(ids, (ids != PAD).long(), labels, weights)
+        descriptions = self._described(faces[: self.descriptions], batch.theta, rng)
+        return Text(
+            ids,
+            (ids != PAD).long(),
+            labels,
+            weights,
+            descriptions,
+            None if descriptions is None else (descriptions != PAD).long(),
+        )
+
+    def _described(self, faces: list[Attributes], theta: Theta, rng: np.random.Generator) -> Tensor | None:
+        """Ids (D,M) of a description of each face, padded on the left so that all end in <FACE>."""
+        if not faces:
+            return None
+        forms = self.form(theta.shape[: len(faces)]).tolist()
+        rows = [
+            self.processor.description(describe_face(face, dict(zip(FEATURES, form, strict=True)), rng).text)
+            for face, form in zip(faces, forms, strict=True)
+        ]
+        length = max(map(len, rows))
+        return torch.tensor([[PAD] * (length - len(row)) + row for row in rows])
 
     def _row(
         self, attributes: Attributes, rng: np.random.Generator

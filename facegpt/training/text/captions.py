@@ -33,17 +33,17 @@ PHRASES: Phrases = {
     ("lids", "closed"): ("closed eyes",),
     ("wink", "one closed"): ("one eye closed",),
     ("wide", "wide"): ("wide eyes",),
-    ("gaze", "left"): ("glancing left",),
-    ("gaze", "right"): ("glancing right",),
-    ("gaze_height", "up"): ("glancing up",),
-    ("gaze_height", "down"): ("glancing down",),
+    ("gaze", "left"): ("leftward gaze",),
+    ("gaze", "right"): ("rightward gaze",),
+    ("gaze_height", "up"): ("upward gaze",),
+    ("gaze_height", "down"): ("downward gaze",),
     ("brows", "raised"): ("raised brows",),
     ("brows", "lowered"): ("lowered brows",),
     ("nose", "wrinkled"): ("wrinkled nose",),
-    ("light", "left"): ("light from the left",),
-    ("light", "right"): ("light from the right",),
+    ("light", "left"): ("left side light",),
+    ("light", "right"): ("right side light",),
     ("light", "even"): ("even light",),
-    ("light_height", "above"): ("light from above",),
+    ("light_height", "above"): ("overhead light",),
     ("light_height", "below"): ("light from below",),
 }
 """Values of one attribute that are easily confused differ in their first word: that is where decoding decides."""
@@ -52,16 +52,21 @@ _MEANING = {phrase: key for key, phrases in PHRASES.items() for phrase in phrase
 _LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
 
 SENTENCES: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("turn",), ("nod",), ("tilt",)),
+    (("turn",),),
+    (("nod",),),
+    (("tilt",),),
     (("mouth",),),
     (("smile",), ("corners",), ("lips",), ("cheeks",)),
-    (("wink", "wide", "lids"), ("gaze",), ("gaze_height",)),
+    (("wink", "wide", "lids"),),
+    (("gaze",), ("gaze_height",)),
     (("brows",), ("nose",)),
     (("light",), ("light_height",)),
 )
-"""A caption's sentences, each a row of choices; of the attributes of one choice, one at most is said."""
+"""A caption's sentences, each a row of choices; of the attributes of one choice, one at most is said. What a picture
+often leaves open has a sentence of its own: a comma would be weighed for all that may follow it together.
+"""
 
-CAUTION = 0.8
+CAUTION = 0.95
 """A value is said if the chance that it may be said exceeds this times the chance that nothing need be said."""
 
 

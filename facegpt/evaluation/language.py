@@ -1,0 +1,78 @@
+"""How well a checkpoint uses words: faces made from descriptions, and questions about faces."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+
+from facegpt.model.annotator import attributes_of
+from facegpt.model.checkpoint import Checkpoint
+from facegpt.model.generation import generate_faces
+from facegpt.model.imagination import imagine
+from facegpt.morphable import FaceModel
+from facegpt.training.points import LossPoints
+from facegpt.training.synthetic.faces import SyntheticFaces
+from facegpt.training.text.descriptions import describe_face, present
+from facegpt.training.text.dialogues import answer
+from facegpt.training.text.features import FEATURES, FormMeasures
+
+
+@torch.inference_mode()
+def evaluate_descriptions(
+    checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, count: int = 256
+) -> dict[str, float]:
+    """Text to 3D on descriptions of `count` faces that training never saw.
+
+    described_present: share of what descriptions name that the face made has, measured on its parameters and its
+    landmarks; described_wholly: share of descriptions with everything there. described_by_mean_face: the first figure
+    for the mean face, which shows how much is there by itself. imagined_shape_spread: standard deviation of shape
+    coefficients between two seeds, in units of the prior's.
+    """
+    rng = np.random.default_rng(0)
+    form = FormMeasures(LossPoints(face_model, skin=0))
+    true, names = faces.theta, face_model.expression_names
+    rotation, forms = true.rotation, form(true.shape).tolist()
+    there: list[list[bool]] = []
+    plain: list[bool] = []
+    spread = 0.0
+    nothing = true[:1].map(torch.zeros_like)
+    nothing.lighting = faces.theta.lighting.mean(0, keepdim=True)
+    for i in range(min(count, len(true))):
+        described = describe_face(
+            attributes_of(true, rotation, i, names), dict(zip(FEATURES, forms[i], strict=True)), rng
+        )
+        made = imagine(checkpoint.model, checkpoint.processor, described.text, (2 * i, 2 * i + 1))
+        own = dict(zip(FEATURES, form(made.shape)[0].tolist(), strict=True))
+        there.append(present(described, attributes_of(made, made.rotation, 0, names), own))
+        plain += present(
+            described, attributes_of(nothing, nothing.rotation, 0, names), dict.fromkeys(FEATURES, 0.0)
+        )
+        spread += float((made.shape[0] - made.shape[1]).square().mean()) / 2
+    named = [one for row in there for one in row]
+    return {
+        "described_present": float(np.mean(named)),
+        "described_wholly": float(np.mean([all(row) for row in there])),
+        "described_by_mean_face": float(np.mean(plain)),
+        "imagined_shape_spread": (spread / len(there)) ** 0.5,
+    }
+
+
+@torch.inference_mode()
+def evaluate_chat(
+    checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, count: int = 512
+) -> dict[str, float]:
+    """chat_right: share of questions (yes or no, which, how much) about `count` unseen faces with the right answer."""
+    rng = np.random.default_rng(1)
+    true, rotation = faces.theta, faces.theta.rotation
+    asked: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for i in range(min(count, len(true))):
+        question, reply = answer(attributes_of(true, rotation, i, face_model.expression_names), rng)
+        asked[question].append((i, reply))
+    right = 0
+    for question, rows in sorted(asked.items()):
+        pixels = checkpoint.processor.pixel_values(faces.images[[i for i, _ in rows]])
+        said = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
+        right += sum(text == reply for text, (_, reply) in zip(said.texts, rows, strict=True))
+    return {"chat_right": right / sum(map(len, asked.values()))}

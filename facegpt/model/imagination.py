@@ -1,0 +1,58 @@
+"""Text to 3D: theta of faces that a description fits, one for every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import FaceGptProcessor
+from facegpt.morphable import Theta
+from facegpt.training.synthetic.sampling import CROP_CENTRE, CROP_HALF, FOCAL
+
+TEMPERATURE = 0.8
+"""How far from the likeliest face the drawn ones lie: at 1 as faces are in training, at 0 all are alike."""
+
+
+@torch.inference_mode()
+def imagine(
+    model: FaceGptForConditionalGeneration,
+    processor: FaceGptProcessor,
+    text: str,
+    seeds: Sequence[int],
+    temperature: float = TEMPERATURE,
+) -> Theta:
+    """A face for each seed that `text` describes; the same text and seed give the same face.
+
+    What the text does not name varies with the seed. The head is placed in the middle of a crop. Raises ValueError for
+    a text without words, and for a checkpoint that was not trained to imagine.
+    """
+    if not text.strip():
+        raise ValueError("an empty description")
+    device = next(model.parameters()).device
+    noise = torch.stack(
+        [
+            torch.randn(model.config.noise_size, generator=torch.Generator().manual_seed(seed))
+            for seed in seeds
+        ]
+    )
+    ids = torch.tensor(processor.description(text), device=device).expand(len(seeds), -1)
+    output = model(input_ids=ids, noise=(temperature * noise).to(device))
+    c = model.config
+    theta = Theta.split(output.theta, c.n_shape, c.n_expression, c.n_albedo)
+    return Theta(
+        theta.shape,
+        theta.expression,
+        theta.albedo,
+        theta.lighting,
+        theta.rotation_vector,
+        centred(theta.rotation),
+    )
+
+
+def centred(rotation: Tensor) -> Tensor:
+    """The translation (B,3), metres, that brings a head turned by `rotation` (B,3,3) into the middle of its crop."""
+    centre = rotation @ rotation.new_tensor(CROP_CENTRE)
+    return -centre - centre.new_tensor([0.0, 0.0, FOCAL * 2 * CROP_HALF])
