@@ -110,9 +110,9 @@ def caption(attributes: Attributes, rng: np.random.Generator, caution: float = C
 
 
 def tidy(text: str) -> str:
-    """A caption as people read it: without silent sentences, each sentence with a capital."""
-    sentences = [sentence.strip() for sentence in text.split(".")]
-    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences if sentence)
+    """A caption as people read it: what is said as one sentence, silence left out."""
+    said = ", ".join(part for sentence in text.split(".") if (part := sentence.strip()))
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def _sayable(attributes: Attributes, name: str) -> list[tuple[str, str]]:

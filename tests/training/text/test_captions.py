@@ -98,7 +98,7 @@ def test_a_silent_sentence_is_a_full_stop_that_nobody_reads() -> None:
     said = "".join(piece.text for piece in caption(face(), np.random.default_rng(0), caution=1e9))
     silence = "." + " ." * (len(SENTENCES) - 1)
     assert said.endswith((f"facing the camera{silence}", f"seen from the front{silence}"))
-    assert tidy("a face facing left. . broad smile. . . ") == "A face facing left. Broad smile."
+    assert tidy("a face facing left. . broad smile. . . ") == "A face facing left, broad smile."
     assert tidy("") == "" and tidy("A face.") == "A face."
 
 
