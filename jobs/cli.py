@@ -20,6 +20,8 @@ JOBS = {
     "retry": "do again what failed",
     "forget": "remove images for good",
     "report": "write a page to look at",
+    "ask": "answer a question about the faces in a photo",
+    "imagine": "make 3D faces from a description",
     "train": "train FaceGPT",
     "evaluate": "measure a model",
 }

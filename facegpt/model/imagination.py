@@ -31,6 +31,8 @@ def imagine(
     """
     if not text.strip():
         raise ValueError("an empty description")
+    if not model.config.noise_size:
+        raise ValueError("this checkpoint was not trained to imagine faces (its noise_size is 0)")
     device = next(model.parameters()).device
     noise = torch.stack(
         [

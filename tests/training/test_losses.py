@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facegpt.morphable import Theta, bundled
-from facegpt.training.losses import cross_entropy, theta_losses
+from facegpt.training.losses import cross_entropy, energy, theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.faces import render_faces
 
@@ -60,3 +60,17 @@ def test_cross_entropy_has_a_gradient_where_an_action_is_off() -> None:
     off = torch.full((1,), 0.02, requires_grad=True)
     cross_entropy(off, torch.tensor([0.8])).backward()
     assert off.grad is not None and float(off.grad) < -20
+
+
+def test_the_energy_score_is_least_where_draws_spread_as_the_truth_does(true: Theta) -> None:
+    """Neither the mean of the truth nor draws that spread twice as far are better than draws like the truth."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(spread: float) -> Theta:
+        return true[torch.zeros(6000, dtype=torch.long)].map(
+            lambda t: spread * torch.randn(t.shape, generator=generator)
+        )
+
+    aim = normal(1.0)
+    scores = {spread: float(energy(normal(spread), normal(spread), aim)) for spread in (0.0, 0.7, 1.0, 1.5)}
+    assert min(scores, key=lambda spread: scores[spread]) == 1.0

@@ -1,0 +1,66 @@
+"""Make 3D faces from a description: a mesh (GLB) and parameters (JSON) for each, and one picture of all."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from facegpt.model.checkpoint import BUNDLED, load
+from facegpt.model.imagination import TEMPERATURE, imagine
+from facegpt.morphable import bundled
+from pipeline.errors import UsageError
+from pipeline.imagined import PICTURE, write_faces
+
+EXAMPLES = """\
+  facegpt imagine "a narrow face, raised brows, mouth wide open, looking left" imagined/
+  facegpt imagine "broad smile, light from the left" imagined/ --count 9 --seed 100
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", metavar="TEXT", help="form, expression, pose and light, in any order")
+    parser.add_argument(
+        "folder", metavar="DEST", type=Path, help="where the files go; made if it is not there"
+    )
+    parser.add_argument("--count", type=int, default=4, metavar="N", help="how many faces (default 4)")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first face (default 0)")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=TEMPERATURE,
+        metavar="T",
+        help=f"how much what is not named varies (default {TEMPERATURE})",
+    )
+    parser.add_argument(
+        "--model", default=BUNDLED, help=f"'{BUNDLED}' (default), a checkpoint folder or a hub name"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.count < 1 or args.seed < 0 or args.temperature < 0:
+        raise UsageError("--count is at least 1, --seed and --temperature are not negative")
+    torch.set_num_threads(2)
+    model = bundled()
+    try:
+        checkpoint = load(args.model)
+        if checkpoint.model.config.face_model_sha256 != model.sha256:
+            raise UsageError(f"{args.model} was trained on another face model than {model.id}")
+        seeds = range(args.seed, args.seed + args.count)
+        theta = imagine(checkpoint.model, checkpoint.processor, args.text, seeds, args.temperature)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    try:
+        write_faces(model, theta, [f"face-{seed:04d}" for seed in seeds], args.text, args.folder)
+    except OSError as error:
+        raise UsageError(f"cannot write to {args.folder}: {error.strerror}") from None
+    print(f"{args.count} faces in {args.folder}: face-*.glb, face-*.json; look at {args.folder / PICTURE}")
+    return 0
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(["imagine", *sys.argv[1:]]))
