@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale --images 10000 100000 1000000 --work DIR [--markdown docs/scale.md]
     python -m benchmarks.scale --images 100000 --work DIR --s3 s3://BUCKET/PREFIX
+    python -m benchmarks.scale --images 1000000 --work DIR --s3 s3://BUCKET/PREFIX --tars
 
 The corpus consists of hard links to a few small JPEGs (on S3: of objects), below DIR; it is kept and used again. The
 model and the detector are the null ones, so no face is looked at; everything else runs as it always does. Once a
@@ -17,7 +18,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.scale.corpus import make_folder, make_prefix
+from benchmarks.scale.corpus import make_folder, make_prefix, make_tars
 from benchmarks.scale.measure import Measured, measure, write_curve
 from benchmarks.scale.table import insert, markdown
 from pipeline.storage import Storage
@@ -34,6 +35,7 @@ def main() -> int:
         "--work", type=Path, required=True, metavar="DIR", help="for corpus, outputs, curves and logs"
     )
     parser.add_argument("--s3", metavar="URL", help="put corpus and output below this s3:// URL instead")
+    parser.add_argument("--tars", action="store_true", help="on S3: images in tars of a thousand")
     parser.add_argument(
         "--kill-at",
         type=float,
@@ -46,21 +48,23 @@ def main() -> int:
         "--markdown", type=Path, metavar="FILE", help="also write the tables into this document"
     )
     args = parser.parse_args()
+    if args.tars and not args.s3:
+        parser.error("--tars is for --s3")
     more = [word for override in args.overrides for word in ("--set", override)]
     args.work.mkdir(parents=True, exist_ok=True)
-    runs = [_one(args.work, args.s3, images, args.kill_at, more) for images in args.images]
+    runs = [_one(args.work, args.s3, args.tars, images, args.kill_at, more) for images in args.images]
     text = markdown(runs, _where(args.overrides))
     print(text)
     if args.markdown:
-        insert(args.markdown, "scale-s3" if args.s3 else "scale-folder", text)
+        insert(args.markdown, f"scale-{('tars' if args.tars else 's3') if args.s3 else 'folder'}", text)
     return 0 if all(run.lost == run.duplicated == 0 for run in runs) else 1
 
 
-def _one(work: Path, url: str | None, images: int, kill_at: float, more: list[str]) -> Measured:
-    name = f"{'s3' if url else 'folder'}-{images}"
+def _one(work: Path, url: str | None, tars: bool, images: int, kill_at: float, more: list[str]) -> Measured:
+    name = f"{('tars' if tars else 's3') if url else 'folder'}-{images}"
     if url:
-        location, output = f"{url.rstrip('/')}/photos-{images}", f"{url.rstrip('/')}/out-{images}"
-        make_prefix(location, images)
+        location, output = f"{url.rstrip('/')}/photos-{name}", f"{url.rstrip('/')}/out-{name}"
+        (make_tars if tars else make_prefix)(location, images)
         Storage(output).delete(Storage(output).keys())
     else:
         location, output = str(work / f"photos-{images}"), str(work / f"out-{images}")

@@ -9,18 +9,21 @@ from pathlib import Path
 
 from PIL import Image
 
+from pipeline.meshes import tar_of
 from pipeline.sources import is_image
 from pipeline.storage import S3, Storage, s3
 
 FILES = 40
 SIDE = 160
+PACKED_SIDE = 64
+"""Of images in tars: a million of them fit into a server that keeps them in memory."""
 LINKS = 20_000
 """Hard links to one file before it is written anew; file systems allow some ten thousands."""
 PER_FOLDER = 1000
 
 
-def small_photos() -> list[bytes]:
-    """`FILES` different JPEGs of `SIDE` px, made from the photos that installed packages carry."""
+def small_photos(side: int = SIDE) -> list[bytes]:
+    """`FILES` different JPEGs of `side` px, made from the photos that installed packages carry."""
     from pipeline.samples import collect
 
     with tempfile.TemporaryDirectory() as folder:
@@ -28,7 +31,7 @@ def small_photos() -> list[bytes]:
         paths = sorted(path for path in Path(folder).iterdir() if is_image(path.name))
         pictures = [Image.open(path).convert("RGB") for path in paths]
     for picture in pictures:
-        picture.thumbnail((SIDE, SIDE))
+        picture.thumbnail((side, side))
     return [_jpeg(pictures[index % len(pictures)], 60 + index // len(pictures)) for index in range(FILES)]
 
 
@@ -65,6 +68,18 @@ def make_prefix(location: str, images: int) -> None:
     for start in range(0, images, PER_FOLDER):
         part = range(start, min(start + PER_FOLDER, images))
         s3().pipe({f"{base}/{key_of(index)}": photos[index % FILES] for index in part})
+
+
+def make_tars(location: str, images: int) -> None:
+    """Uploads `images` images below an s3:// URL, a thousand to a tar, unless as many tars are there."""
+    count = -(-images // PER_FOLDER)
+    if len(Storage(location).keys()) == count:
+        return
+    photos, base = small_photos(PACKED_SIDE), location[len(S3) :]
+    for number in range(count):
+        part = range(number * PER_FOLDER, min((number + 1) * PER_FOLDER, images))
+        packed = tar_of((f"{index:08d}.jpg", photos[index % FILES]) for index in part)
+        s3().pipe_file(f"{base}/{number:05d}.tar", packed)
 
 
 def _jpeg(picture: Image.Image, quality: int) -> bytes:

@@ -9,6 +9,7 @@ from functools import lru_cache
 import pyarrow as pa
 
 from pipeline.sources.blobs import Blob, stored
+from pipeline.sources.chunks import Chunks
 from pipeline.sources.parquet import ColumnError, GroupReaders
 from pipeline.sources.places import ParquetCell, TarMember, Text, Unreadable, place_of
 from pipeline.storage import Entry, is_s3, read_uri
@@ -27,11 +28,14 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches entries; safe to use by several threads. A Parquet row group is read once for all of its rows."""
+    """Fetches entries; safe to use by several threads. A Parquet row group is read once for all of its rows, and
+    members of a tar on S3 many at a time.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._groups = GroupReaders()
+        self._chunks = Chunks()
 
     def __call__(self, entry: Entry) -> Fetched:
         """The bytes of an entry.
@@ -59,18 +63,24 @@ class Fetcher:
             etag = _etag_now(place.uri, place.etag) if is_s3(place.uri) else blob.entry().etag
             if (etag or "") != place.etag:
                 raise ValueError("the tar was changed since it was listed")
+
+            def read(offset: int, length: int) -> bytes:
+                if is_s3(place.uri):
+                    return self._chunks.read(blob, place.etag, offset, length)
+                return blob.read(offset, length)
+
             start, end, text = place.offset, place.offset + size, place.text
             if text is not None:
                 first, last = min(start, text.offset), max(end, text.offset + text.length)
                 if last - first <= size + text.length + NEARBY:
                     # One range for both: on S3 a request costs more than the bytes between.
-                    span = blob.read(first, last - first)
+                    span = read(first, last - first)
                     data, said = span[start - first : end - first], span[text.offset - first :][: text.length]
                 else:
-                    data, said = blob.read(start, size), blob.read(text.offset, text.length)
+                    data, said = read(start, size), read(text.offset, text.length)
                 caption = caption_of(said, text)
             else:
-                data, caption = blob.read(start, size), None
+                data, caption = read(start, size), None
         if len(data) < size:
             raise ValueError("the tar ends before this member does")
         return Fetched(data, caption)

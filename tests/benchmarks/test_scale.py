@@ -106,7 +106,7 @@ def test_the_table_goes_between_its_marks_and_nowhere_else(tmp_path: Path) -> No
         insert(document, "z", "new")
 
 
-@pytest.mark.parametrize("mark", ["scale-folder", "scale-s3"])
+@pytest.mark.parametrize("mark", ["scale-folder", "scale-s3", "scale-tars"])
 def test_the_document_has_the_marks(mark: str, repository: Path) -> None:
     text = (repository / "docs" / "scale.md").read_text("utf-8")
     assert text.count(f"<!-- {mark}:begin -->\n") == text.count(f"<!-- {mark}:end -->\n") == 1
