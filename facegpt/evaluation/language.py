@@ -7,13 +7,13 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from facegpt.model.annotator import attributes_of
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import generate_faces
 from facegpt.model.imagination import imagine
 from facegpt.morphable import FaceModel
 from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.faces import SyntheticFaces
+from facegpt.training.text.attributes import describe
 from facegpt.training.text.descriptions import describe_face, present
 from facegpt.training.text.dialogues import answer
 from facegpt.training.text.features import FEATURES, FormMeasures
@@ -33,22 +33,19 @@ def evaluate_descriptions(
     rng = np.random.default_rng(0)
     form = FormMeasures(LossPoints(face_model, skin=0))
     true, names = faces.theta, face_model.expression_names
-    rotation, forms = true.rotation, form(true.shape).tolist()
+    seen, forms = describe(true, names), form(true.shape).tolist()
     there: list[list[bool]] = []
     plain: list[bool] = []
     spread = 0.0
     nothing = true[:1].map(torch.zeros_like)
     nothing.lighting = faces.theta.lighting.mean(0, keepdim=True)
+    mean_face = describe(nothing, names)[0]
     for i in range(min(count, len(true))):
-        described = describe_face(
-            attributes_of(true, rotation, i, names), dict(zip(FEATURES, forms[i], strict=True)), rng
-        )
+        described = describe_face(seen[i], dict(zip(FEATURES, forms[i], strict=True)), rng)
         made = imagine(checkpoint.model, checkpoint.processor, described.text, (2 * i, 2 * i + 1))
         own = dict(zip(FEATURES, form(made.shape)[0].tolist(), strict=True))
-        there.append(present(described, attributes_of(made, made.rotation, 0, names), own))
-        plain += present(
-            described, attributes_of(nothing, nothing.rotation, 0, names), dict.fromkeys(FEATURES, 0.0)
-        )
+        there.append(present(described, describe(made, names)[0], own))
+        plain += present(described, mean_face, dict.fromkeys(FEATURES, 0.0))
         spread += float((made.shape[0] - made.shape[1]).square().mean()) / 2
     named = [one for row in there for one in row]
     return {
@@ -65,10 +62,10 @@ def evaluate_chat(
 ) -> dict[str, float]:
     """chat_right: share of questions (yes or no, which, how much) about `count` unseen faces with the right answer."""
     rng = np.random.default_rng(1)
-    true, rotation = faces.theta, faces.theta.rotation
+    seen = describe(faces.theta, face_model.expression_names)
     asked: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for i in range(min(count, len(true))):
-        question, reply = answer(attributes_of(true, rotation, i, face_model.expression_names), rng)
+    for i in range(min(count, len(seen))):
+        question, reply = answer(seen[i], rng)
         asked[question].append((i, reply))
     right = 0
     for question, rows in sorted(asked.items()):

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from facegpt.evaluation.geometry import coefficient_error, landmark_nme, psnr, rotation_error, surface_error
-from facegpt.model.annotator import attributes_of
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import GeneratedFaces, generate_faces
 from facegpt.morphable import FaceModel, Theta
@@ -15,6 +14,7 @@ from facegpt.rendering import linear_to_srgb, render
 from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.faces import SyntheticFaces
 from facegpt.training.text.agreement import agreement
+from facegpt.training.text.attributes import describe
 
 
 @torch.inference_mode()
@@ -50,9 +50,9 @@ def evaluate_rendered(
     log_error = torch.cat([part.log_error for part in parts])
     agrees, own_agrees, right, stated = 0, 0, 0, 0
     true_rotation, own_rotation = true.rotation, own.rotation
-    for i, text in enumerate(texts):
-        against = agreement(text, attributes_of(true, true_rotation, i, face_model.expression_names))
-        itself = agreement(text, attributes_of(own, own_rotation, i, face_model.expression_names))
+    shown, meant = (describe(theta, face_model.expression_names) for theta in (true, own))
+    for text, seen, said_of in zip(texts, shown, meant, strict=True):
+        against, itself = agreement(text, seen), agreement(text, said_of)
         agrees, own_agrees = agrees + against.strict, own_agrees + itself.strict
         right, stated = right + len(against.right), stated + len(against.right) + len(against.wrong)
     expression = (own.expression - true.expression).square().mean()

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from facegpt.evaluation.geometry import psnr
 from facegpt.model.annotation import FaceAnnotation
@@ -19,7 +18,7 @@ from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
 from facegpt.training.text.agreement import agreement
-from facegpt.training.text.attributes import Attributes, describe
+from facegpt.training.text.attributes import describe
 
 U8 = npt.NDArray[np.uint8]
 
@@ -28,12 +27,6 @@ def sharpness(crop: U8) -> float:
     """Standard deviation of the Laplacian of the grey crop, in 0..1 grey levels: low for a blurred face."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     return float(cv2.Laplacian(grey, cv2.CV_32F).std())
-
-
-def attributes_of(theta: Theta, rotation: Tensor, index: int, names: Sequence[str]) -> Attributes:
-    """Measured attributes of face `index` of a batch."""
-    strengths = dict(zip(names, theta.expression[index].tolist(), strict=True))
-    return describe(strengths, rotation[index].cpu().numpy(), theta.lighting[index].cpu().numpy())
 
 
 class FaceAnnotator:
@@ -91,6 +84,7 @@ class FaceAnnotator:
             name: getattr(theta, name).float().cpu().numpy()
             for name in ("shape", "expression", "albedo", "lighting", "translation")
         }
+        visible = describe(theta, face_model.expression_names)
         points, turns = rendering.landmarks2d.cpu().numpy(), rotation.cpu().numpy()
         return [
             FaceAnnotation(
@@ -103,9 +97,7 @@ class FaceAnnotator:
                 roll_deg=float(roll[i]),
                 caption=said.texts[i],
                 caption_status="ok" if said.finished[i] else "truncated",
-                caption_agreement=agreement(
-                    said.texts[i], attributes_of(theta, rotation, i, face_model.expression_names)
-                ).share,
+                caption_agreement=agreement(said.texts[i], visible[i]).share,
                 photometric_psnr=float(fit[i]),
                 prior_distance=float(prior[i]),
                 sharpness=sharpness(crops[i]),

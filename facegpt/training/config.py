@@ -45,6 +45,7 @@ class TrainConfig:
     text_weight: float = 1.0
     descriptions: int = 16
     imagine_weight: float = 0.5
+    named_weight: float = 0.5
     bfloat16: bool = True
     evaluate_every: int = 500
     save_every: int = 250

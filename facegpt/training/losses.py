@@ -115,6 +115,14 @@ def energy(first: Theta, second: Theta, true: Theta) -> Tensor:
     return torch.stack(terms).sum()
 
 
+def outside(values: Tensor, ranges: Tensor) -> Tensor:
+    """How far `values` (B,N) lie outside `ranges` (B,N,2), on average over those that have a bound."""
+    low, high = ranges.unbind(-1)
+    bounded = torch.isfinite(low) | torch.isfinite(high)
+    beyond = (low - values).clamp(min=0) + (values - high).clamp(min=0)
+    return beyond[bounded].mean() if bool(bounded.any()) else values.sum() * 0
+
+
 def cross_entropy(predicted: Tensor, true: Tensor) -> Tensor:
     """Mean Kullback-Leibler divergence of strengths in 0..1 taken as probabilities."""
     p, t = predicted.clamp(1e-5, 1 - 1e-5), true.clamp(1e-5, 1 - 1e-5)

@@ -10,10 +10,12 @@ from facegpt.model.trunk import FaceTrunk, Seen
 from facegpt.morphable import FaceModel, Theta
 from facegpt.training.anchors import anchor_points, points_loss
 from facegpt.training.config import TrainConfig
-from facegpt.training.losses import energy, theta_losses
+from facegpt.training.losses import energy, outside, theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
-from facegpt.training.writer import Text
+from facegpt.training.text.attributes import SCALES, measures
+from facegpt.training.text.features import FORM, FormMeasures
+from facegpt.training.writer import Described, Text
 
 Terms = dict[str, Tensor]
 
@@ -33,6 +35,8 @@ class Objectives:
         self.config, self.face_model = config, face_model
         self.device = torch.device(config.device)
         self.skin = LossPoints(face_model).to(self.device)
+        self.form = FormMeasures(LossPoints(face_model, skin=0)).to(self.device)
+        self.margins = torch.tensor([scale.margin for scale in SCALES.values()], device=self.device)
 
     def points(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
         """The loss of the points, and their mean error in px."""
@@ -85,31 +89,44 @@ class Objectives:
         terms["log_error"] = true.pop("log_error")
         if output.loss is not None:
             terms["text"] = output.loss
-        if text.descriptions is not None and text.described is not None:
-            terms["imagined"] = self._imagined(model, batch, text.descriptions, text.described, noise)
+        if text.described is not None:
+            terms |= self._imagined(model, batch, text.described, noise)
         return {**terms, **{f"true_{name}": term.detach() for name, term in true.items()}}
 
     def _imagined(
         self,
         model: FaceGptForConditionalGeneration,
         batch: Batch,
-        ids: Tensor,
-        attention: Tensor,
+        described: Described,
         noise: torch.Generator,
-    ) -> Tensor:
-        """How far the faces imagined of descriptions are from being drawn as the described ones are."""
-        draws = torch.randn(2 * len(ids), model.config.noise_size, generator=noise).to(ids.device)
+    ) -> Terms:
+        """How far the faces imagined of descriptions are from being drawn as the described ones are, and from having
+        what is named.
+        """
+        count = len(described.ids)
+        draws = torch.randn(2 * count, model.config.noise_size, generator=noise).to(self.device)
+        ids, attention = described.ids.repeat(2, 1), described.attention.repeat(2, 1)
         with self._autocast():
-            output = model(input_ids=ids.repeat(2, 1), attention_mask=attention.repeat(2, 1), noise=draws)
+            output = model(input_ids=ids, attention_mask=attention, noise=draws)
         if output.theta is None:
             raise RuntimeError("descriptions without a <FACE> token")
-        first, second = (self._split(half) for half in output.theta.chunk(2))
-        return energy(first, second, batch.theta[: len(ids)].to(self.device))
+        both = self._split(output.theta)
+        visible = measures(both.expression, both.rotation, both.lighting, self.face_model.expression_names)
+        values = torch.cat([visible / self.margins, self.form(both.shape) / FORM.margin], 1)
+        return {
+            "imagined": energy(both[:count], both[count:], batch.theta[:count].to(self.device)),
+            "named": outside(values, described.ranges.repeat(2, 1, 1)),
+        }
 
     def loss(self, terms: Terms) -> Tensor:
         """The weighted sum of the terms that have a weight."""
         c = self.config
-        weights = {**vars(c.weights), "text": c.text_weight, "imagined": c.imagine_weight}
+        weights = {
+            **vars(c.weights),
+            "text": c.text_weight,
+            "imagined": c.imagine_weight,
+            "named": c.named_weight,
+        }
         return torch.stack([weights[name] * term for name, term in terms.items() if name in weights]).sum()
 
     def _autocast(self) -> torch.autocast:

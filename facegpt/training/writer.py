@@ -16,7 +16,7 @@ from facegpt.training.pool import Batch
 from facegpt.training.synthetic.sampling import sample_face, stack
 from facegpt.training.text.attributes import Attributes, describe
 from facegpt.training.text.captions import caption
-from facegpt.training.text.descriptions import describe_face
+from facegpt.training.text.descriptions import describe_face, named_ranges
 from facegpt.training.text.dialogues import CHAT, DESCRIBE, answer
 from facegpt.training.text.features import FEATURES, FormMeasures
 
@@ -26,21 +26,12 @@ CHAT_SHARE = 0.05
 OTHER_INSTRUCTION_SHARE = 0.15
 
 
-def attributes_of(theta: Theta, names: tuple[str, ...]) -> list[Attributes]:
-    """Measured attributes of each face of a batch."""
-    rotation, lighting = theta.rotation.numpy(), theta.lighting.numpy()
-    return [
-        describe(dict(zip(names, row, strict=True)), rotation[i], lighting[i])
-        for i, row in enumerate(theta.expression.tolist())
-    ]
-
-
 def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
     """Captions, questions, answers and chat of `count` random faces: what the tokenizer is trained on."""
     rng = np.random.default_rng(seed)
     theta = stack([sample_face(rng, model) for _ in range(count)])
     forms = FormMeasures(LossPoints(model, skin=0))(theta.shape).tolist()
-    for attributes, form in zip(attributes_of(theta, model.expression_names), forms, strict=True):
+    for attributes, form in zip(describe(theta, model.expression_names), forms, strict=True):
         yield "".join(piece.text for piece in caption(attributes, rng))
         yield from answer(attributes, rng)
         yield describe_face(attributes, dict(zip(FEATURES, form, strict=True)), rng).text
@@ -57,17 +48,30 @@ def small_processor(model: FaceModel, image_tokens: int, vocabulary: int) -> Fac
 
 
 @dataclass(frozen=True)
+class Described:
+    """Descriptions of D faces: ids and mask (D,M), padded on the left, and where what they name lies (D,N,2), see
+    `named_ranges`.
+    """
+
+    ids: Tensor
+    attention: Tensor
+    ranges: Tensor
+
+    def to(self, device: torch.device) -> Described:
+        return Described(self.ids.to(device), self.attention.to(device), self.ranges.to(device))
+
+
+@dataclass(frozen=True)
 class Text:
     """Input ids (B,L) and attention mask (B,L); with text also labels (B,L), -100 where nothing is scored, and their
-    weights (B,L). `descriptions` (D,M) of the first D faces and their mask `described` (D,M), padded on the left.
+    weights (B,L); with descriptions also those of the first faces.
     """
 
     ids: Tensor
     attention: Tensor
     labels: Tensor | None = None
     weights: Tensor | None = None
-    descriptions: Tensor | None = None
-    described: Tensor | None = None
+    described: Described | None = None
 
     def to(self, device: torch.device) -> Text:
         def there(part: Tensor | None) -> Tensor | None:
@@ -78,8 +82,7 @@ class Text:
             self.attention.to(device),
             there(self.labels),
             there(self.weights),
-            there(self.descriptions),
-            there(self.described),
+            None if self.described is None else self.described.to(device),
         )
 
 
@@ -106,7 +109,7 @@ class DialogueWriter:
             ids = torch.tensor(self.processor.prompt()).repeat(len(batch.images), 1)
             return Text(ids, torch.ones_like(ids))
         rng = np.random.default_rng([self.seed, step])
-        faces = attributes_of(batch.theta, self.names)
+        faces = describe(batch.theta, self.names)
         rows = [self._row(attributes, rng) for attributes in faces]
         length = max(len(given) + len(said) for given, said, _ in rows)
         ids = torch.full((len(rows), length), PAD)
@@ -115,27 +118,22 @@ class DialogueWriter:
             ids[i, : len(given) + len(said)] = torch.tensor([*given, *said])
             labels[i, len(given) : len(given) + len(said)] = torch.tensor(said)
             weights[i, len(given) : len(given) + len(said)] = torch.tensor(counts)
-        descriptions = self._described(faces[: self.descriptions], batch.theta, rng)
-        return Text(
-            ids,
-            (ids != PAD).long(),
-            labels,
-            weights,
-            descriptions,
-            None if descriptions is None else (descriptions != PAD).long(),
-        )
+        described = self._described(faces[: self.descriptions], batch.theta, rng)
+        return Text(ids, (ids != PAD).long(), labels, weights, described)
 
-    def _described(self, faces: list[Attributes], theta: Theta, rng: np.random.Generator) -> Tensor | None:
-        """Ids (D,M) of a description of each face, padded on the left so that all end in <FACE>."""
+    def _described(self, faces: list[Attributes], theta: Theta, rng: np.random.Generator) -> Described | None:
+        """A description of each face, padded on the left so that all end in <FACE>."""
         if not faces:
             return None
         forms = self.form(theta.shape[: len(faces)]).tolist()
-        rows = [
-            self.processor.description(describe_face(face, dict(zip(FEATURES, form, strict=True)), rng).text)
+        drawn = [
+            describe_face(face, dict(zip(FEATURES, form, strict=True)), rng)
             for face, form in zip(faces, forms, strict=True)
         ]
+        rows = [self.processor.description(one.text) for one in drawn]
         length = max(map(len, rows))
-        return torch.tensor([[PAD] * (length - len(row)) + row for row in rows])
+        ids = torch.tensor([[PAD] * (length - len(row)) + row for row in rows])
+        return Described(ids, (ids != PAD).long(), torch.tensor([named_ranges(one) for one in drawn]))
 
     def _row(
         self, attributes: Attributes, rng: np.random.Generator

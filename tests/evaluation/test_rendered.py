@@ -11,10 +11,10 @@ import torch
 
 from facegpt.evaluation import rendered
 from facegpt.evaluation.rendered import evaluate_rendered, rank_correlation
-from facegpt.model.annotator import attributes_of
 from facegpt.model.generation import GeneratedFaces
 from facegpt.morphable import Theta, bundled
 from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
+from facegpt.training.text.attributes import describe
 from facegpt.training.text.captions import caption, tidy
 
 CHECKPOINT: Any = SimpleNamespace(
@@ -42,7 +42,7 @@ def figures(
 def test_the_truth_scores_best(monkeypatch: pytest.MonkeyPatch, faces: SyntheticFaces) -> None:
     names, true = bundled().expression_names, faces.theta
     rng = np.random.default_rng(0)
-    drafts = [caption(attributes_of(true, true.rotation, i, names), rng) for i in range(48)]
+    drafts = [caption(face, rng) for face in describe(true[:48], names)]
     texts = [tidy("".join(piece.text for piece in draft)) for draft in drafts]
     found = figures(monkeypatch, faces, true, texts)
     for name in ("rotation_deg", "shape_mse", "surface_mse", "expression_mse", "albedo_mse"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facegpt.morphable import Theta, bundled
-from facegpt.training.losses import cross_entropy, energy, theta_losses
+from facegpt.training.losses import cross_entropy, energy, outside, theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.faces import render_faces
 
@@ -74,3 +74,11 @@ def test_the_energy_score_is_least_where_draws_spread_as_the_truth_does(true: Th
     aim = normal(1.0)
     scores = {spread: float(energy(normal(spread), normal(spread), aim)) for spread in (0.0, 0.7, 1.0, 1.5)}
     assert min(scores, key=lambda spread: scores[spread]) == 1.0
+
+
+def test_what_lies_outside_its_range_is_lost_and_nothing_else() -> None:
+    inf = float("inf")
+    ranges = torch.tensor([[[-inf, inf], [1.0, 2.0], [-inf, 0.0]]])
+    assert float(outside(torch.tensor([[9.0, 1.5, -7.0]]), ranges)) == 0
+    assert float(outside(torch.tensor([[9.0, 0.5, 3.0]]), ranges)) == pytest.approx((0.5 + 3) / 2)
+    assert float(outside(torch.ones(1, 1), torch.tensor([[[-inf, inf]]]))) == 0

@@ -6,13 +6,13 @@ so that "right" and "wrong" are only said where a person would say them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
-Array = npt.NDArray[np.floating]
+from facegpt.morphable import Theta
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Scale:
         low = sum(measure > b + self.margin for b in self.boundaries)
         high = sum(measure >= b - self.margin for b in self.boundaries)
         return self.values[low : high + 1]
+
+    def range(self, value: str) -> tuple[float, float]:
+        """Where `value` is beyond doubt: from, to; infinite at the ends of the scale."""
+        place = self.values.index(value)
+        edges = [float("-inf"), *self.boundaries, float("inf")]
+        return edges[place] + self.margin, edges[place + 1] - self.margin
 
     def nearest(self, measure: float) -> str:
         """The value of `measure` by the boundaries alone."""
@@ -84,46 +90,51 @@ class Attributes:
         return self.certain(name) and self.value(name) in REQUIRED.get(name, ())
 
 
-def describe(expression: Mapping[str, float], rotation: Array, lighting: Array) -> Attributes:
-    """Measures the attributes of one face.
+def measures(expression: Tensor, rotation: Tensor, lighting: Tensor, names: Sequence[str]) -> Tensor:
+    """Measures (B, attributes), in the order of `SCALES`, of B faces; they carry gradients.
 
-    `expression` are ARKit strengths by name, `rotation` (3,3) turns the head into the camera's frame (x right in the
-    image, y up, z towards the camera), `lighting` (27,) or (9,3) are spherical-harmonic coefficients.
+    `expression` (B,E) are ARKit strengths called `names`, `rotation` (B,3,3) turns the head into the camera's frame (x
+    right in the image, y up, z towards the camera), `lighting` (B,27) are spherical-harmonic coefficients.
     """
+    place = {name: index for index, name in enumerate(names)}
 
-    def mean(name: str) -> float:
-        return (expression[f"{name}Left"] + expression[f"{name}Right"]) / 2
+    def act(name: str) -> Tensor:
+        return expression[:, place[name]]
 
-    forward, right = rotation[:, 2], rotation[:, 0]
-    light = np.asarray(lighting, np.float64).reshape(9, 3).mean(1)
-    ambient = max(0.282095 * light[0], 1e-3)
-    left_lid, right_lid = expression["eyeBlinkLeft"], expression["eyeBlinkRight"]
+    def mean(name: str) -> Tensor:
+        return (act(f"{name}Left") + act(f"{name}Right")) / 2
+
+    forward, right = rotation[:, :, 2], rotation[:, :, 0]
+    light = lighting.unflatten(-1, (9, 3)).mean(-1)
+    ambient = (0.282095 * light[:, 0]).clamp(min=1e-3)
+    left_lid, right_lid = act("eyeBlinkLeft"), act("eyeBlinkRight")
     # A subject's left is the image's right.
     aside = (
-        expression["eyeLookOutLeft"]
-        - expression["eyeLookInLeft"]
-        + expression["eyeLookInRight"]
-        - expression["eyeLookOutRight"]
+        act("eyeLookOutLeft") - act("eyeLookInLeft") + act("eyeLookInRight") - act("eyeLookOutRight")
     ) / 2
-    raised = max(expression["browInnerUp"], mean("browOuterUp"))
-    return Attributes(
-        {
-            "turn": float(np.degrees(np.arctan2(forward[0], forward[2]))),
-            "nod": float(np.degrees(np.arcsin(np.clip(forward[1], -1, 1)))),
-            "tilt": float(np.degrees(np.arctan2(-right[1], np.hypot(right[0], right[2])))),
-            "mouth": expression["jawOpen"] - expression["mouthClose"],
-            "smile": mean("mouthSmile"),
-            "corners": mean("mouthFrown"),
-            "lips": max(expression["mouthPucker"], expression["mouthFunnel"]),
-            "cheeks": expression["cheekPuff"],
-            "lids": min(left_lid, right_lid),
-            "wink": abs(left_lid - right_lid),
-            "wide": mean("eyeWide"),
-            "gaze": aside,
-            "gaze_height": mean("eyeLookUp") - mean("eyeLookDown"),
-            "brows": raised - mean("browDown"),
-            "nose": mean("noseSneer"),
-            "light": float(0.488603 * light[3] / ambient),
-            "light_height": float(0.488603 * light[1] / ambient),
-        }
-    )
+    found = {
+        "turn": torch.atan2(forward[:, 0], forward[:, 2]).rad2deg(),
+        "nod": torch.asin(forward[:, 1].clamp(-0.999999, 0.999999)).rad2deg(),
+        "tilt": torch.atan2(-right[:, 1], torch.hypot(right[:, 0], right[:, 2])).rad2deg(),
+        "mouth": act("jawOpen") - act("mouthClose"),
+        "smile": mean("mouthSmile"),
+        "corners": mean("mouthFrown"),
+        "lips": torch.maximum(act("mouthPucker"), act("mouthFunnel")),
+        "cheeks": act("cheekPuff"),
+        "lids": torch.minimum(left_lid, right_lid),
+        "wink": (left_lid - right_lid).abs(),
+        "wide": mean("eyeWide"),
+        "gaze": aside,
+        "gaze_height": mean("eyeLookUp") - mean("eyeLookDown"),
+        "brows": torch.maximum(act("browInnerUp"), mean("browOuterUp")) - mean("browDown"),
+        "nose": mean("noseSneer"),
+        "light": 0.488603 * light[:, 3] / ambient,
+        "light_height": 0.488603 * light[:, 1] / ambient,
+    }
+    return torch.stack([found[name] for name in SCALES], -1)
+
+
+def describe(theta: Theta, names: Sequence[str]) -> list[Attributes]:
+    """Measured attributes of each face of `theta`, whose expression actions are called `names`."""
+    rows = measures(theta.expression, theta.rotation, theta.lighting, names).tolist()
+    return [Attributes(dict(zip(SCALES, row, strict=True))) for row in rows]

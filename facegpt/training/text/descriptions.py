@@ -104,6 +104,19 @@ def present(description: Description, attributes: Attributes, form: Mapping[str,
     ]
 
 
+def named_ranges(description: Description) -> list[tuple[float, float]]:
+    """Where each attribute, then each feature lies if the description is true, in units of its scale's margin; of what
+    is not named, everywhere.
+    """
+    named = dict(description.named)
+    scales = {**SCALES, **dict.fromkeys(FEATURES, FORM)}
+    return [
+        (low / scale.margin, high / scale.margin)
+        for name, scale in scales.items()
+        for low, high in [scale.range(named[name]) if name in named else (float("-inf"), float("inf"))]
+    ]
+
+
 def _worded(key: Named, rng: np.random.Generator) -> str:
     options: Sequence[str] = (*PHRASES.get(key, ()), *OTHER_WORDS.get(key, ()), *FORMS.get(key, ()))
     words = options[int(rng.integers(len(options)))]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
-from facegpt.morphable import bundled
+from facegpt.morphable import Theta, bundled
 from facegpt.training.synthetic.sampling import rotation_matrix, sample_lighting
 from facegpt.training.synthetic.sampling import sample_expression as draw
 from facegpt.training.text.agreement import agreement
@@ -19,6 +21,20 @@ NAMES = bundled().expression_names
 SWAPPED = {"left": "right", "right": "left"}
 
 
+def seen(strengths: dict[str, float], rotation: np.ndarray, light: np.ndarray) -> Attributes:
+    vector = cv2.Rodrigues(rotation)[0].reshape(1, 3)
+    zeros = torch.zeros(1, 3)
+    theta = Theta(
+        zeros,
+        torch.tensor([list(strengths.values())], dtype=torch.float32),
+        zeros,
+        torch.from_numpy(light.reshape(1, 27)).float(),
+        torch.from_numpy(vector).float(),
+        zeros,
+    )
+    return describe(theta, NAMES)[0]
+
+
 def face(
     yaw: float = 0, pitch: float = 0, roll: float = 0, light: np.ndarray | None = None, **acts: float
 ) -> Attributes:
@@ -26,13 +42,13 @@ def face(
     even = np.zeros((9, 3))
     even[0] = 3.0
     rotation = rotation_matrix(*np.deg2rad([yaw, pitch, roll]))
-    return describe(strengths, rotation, even if light is None else light)
+    return seen(strengths, rotation, even if light is None else light)
 
 
 def random_face(rng: np.random.Generator) -> Attributes:
     strengths = dict(zip(NAMES, map(float, draw(rng, NAMES)), strict=True))
     rotation = rotation_matrix(*(rng.normal(size=3) * [0.4, 0.2, 0.2]))
-    return describe(strengths, rotation, sample_lighting(rng))
+    return seen(strengths, rotation, sample_lighting(rng))
 
 
 def drawn(attributes: Attributes, rng: np.random.Generator, caution: float = CAUTION) -> str:
@@ -167,6 +183,14 @@ def test_scales_accept_both_neighbours_at_a_boundary() -> None:
         ("high",),
     ]
     assert all(len(s.values) == len(s.boundaries) + 1 for s in SCALES.values())
+
+
+def test_a_range_is_where_a_value_is_beyond_doubt() -> None:
+    for scale in SCALES.values():
+        for value in scale.values:
+            low, high = scale.range(value)
+            assert all(scale.acceptable(x) == (value,) for x in (low + 1e-3, high - 1e-3) if abs(x) < 1e9)
+            assert all(len(scale.acceptable(x)) == 2 for x in (low - 1e-3, high + 1e-3) if abs(x) < 1e9)
 
 
 def test_parse_reads_the_longest_phrase() -> None:

@@ -8,30 +8,36 @@ import torch
 from facegpt.morphable import bundled
 from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.sampling import sample_face, stack
-from facegpt.training.text.attributes import Attributes
+from facegpt.training.text.attributes import SCALES, Attributes, describe
 from facegpt.training.text.captions import PHRASES
-from facegpt.training.text.descriptions import FORMS, OTHER_WORDS, Description, describe_face, present
-from facegpt.training.text.features import FEATURES, FormMeasures
-from facegpt.training.writer import attributes_of
+from facegpt.training.text.descriptions import (
+    FORMS,
+    OTHER_WORDS,
+    Description,
+    describe_face,
+    named_ranges,
+    present,
+)
+from facegpt.training.text.features import FEATURES, FORM, FormMeasures
 
 MODEL = bundled()
-FORM = FormMeasures(LossPoints(MODEL, skin=0))
+MEASURE = FormMeasures(LossPoints(MODEL, skin=0))
 
 
 def faces(count: int) -> list[tuple[Attributes, dict[str, float]]]:
     rng = np.random.default_rng(0)
     theta = stack([sample_face(rng, MODEL) for _ in range(count)])
-    forms = FORM(theta.shape).tolist()
+    forms = MEASURE(theta.shape).tolist()
     return [
         (attributes, dict(zip(FEATURES, form, strict=True)))
-        for attributes, form in zip(attributes_of(theta, MODEL.expression_names), forms, strict=True)
+        for attributes, form in zip(describe(theta, MODEL.expression_names), forms, strict=True)
     ]
 
 
 def test_the_mean_face_has_no_form_and_random_ones_spread_by_one() -> None:
-    assert FORM(torch.zeros(1, MODEL.n_shape)).abs().max() < 1e-4
+    assert MEASURE(torch.zeros(1, MODEL.n_shape)).abs().max() < 1e-4
     shapes = torch.randn(4000, MODEL.n_shape, generator=torch.Generator().manual_seed(9))
-    spread = FORM(shapes).square().mean(0).sqrt()
+    spread = MEASURE(shapes).square().mean(0).sqrt()
     assert ((spread > 0.93) & (spread < 1.07)).all()
 
 
@@ -39,10 +45,10 @@ def test_a_longer_nose_measures_longer() -> None:
     """Moving along the gradient of a measure raises it and what is named follows."""
     shape = torch.zeros(1, MODEL.n_shape, requires_grad=True)
     place = list(FEATURES).index("nose_length")
-    FORM(shape)[0, place].backward()
+    MEASURE(shape)[0, place].backward()
     assert shape.grad is not None
     longer = shape.detach() + 1.5 * shape.grad / shape.grad.square().sum()
-    form = dict(zip(FEATURES, FORM(longer)[0].tolist(), strict=True))
+    form = dict(zip(FEATURES, MEASURE(longer)[0].tolist(), strict=True))
     assert form["nose_length"] > 1.2
     named = Description("long nose", (("nose_length", "high"), ("jaw", "low")))
     assert present(named, faces(1)[0][0], form) == [True, form["jaw"] < -0.7]
@@ -58,6 +64,19 @@ def test_a_description_is_true_of_its_face_and_deterministic() -> None:
     attributes, form = faces(1)[0]
     again = [describe_face(attributes, form, np.random.default_rng(3)) for _ in range(2)]
     assert again[0] == again[1]
+
+
+def test_a_described_face_lies_where_its_description_says() -> None:
+    rng = np.random.default_rng(5)
+    for attributes, form in faces(50):
+        ranges = named_ranges(describe_face(attributes, form, rng))
+        margins = [scale.margin for scale in SCALES.values()] + [FORM.margin] * len(FEATURES)
+        values = [*attributes.measures.values(), *form.values()]
+        assert all(
+            low <= value / margin <= high
+            for (low, high), value, margin in zip(ranges, values, margins, strict=True)
+        )
+        assert 1 <= sum(np.isfinite(row).any() for row in ranges) <= 5
 
 
 def test_a_wording_names_one_thing() -> None:
