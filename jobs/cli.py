@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of the output (head, less) has seen enough; nothing more can be said to it.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        # A disk or a store may refuse, break or vanish under any command, between any two of its steps.
+        logging.getLogger("facegpt").debug("the error in full", exc_info=True)
+        where = f" {error.filename}" if error.filename else ""
+        return _complain(f"cannot go on{where}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on from here", 130)
 

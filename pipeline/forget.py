@@ -23,7 +23,7 @@ from pipeline.repair import sweep
 from pipeline.rewrite import Changes, replay, rewriting
 from pipeline.run_record import KEY, existing_run
 from pipeline.shards import FOLDER as MANIFEST
-from pipeline.shards import to_parquet
+from pipeline.shards import open_part, to_parquet
 from pipeline.sources import describe
 from pipeline.storage import Entry, Storage, normalize
 from pipeline.tombstones import FOLDER, read_tombstones, tombstone_table
@@ -157,7 +157,7 @@ def _forget_listed(
     gone: list[tuple[str, Entry]] = []
     for key in storage.keys(MANIFEST):
         before, sink = len(gone), io.BytesIO()
-        file = pq.ParquetFile(io.BytesIO(storage.read(key)))
+        file = open_part(storage, key)
         with pq.ParquetWriter(sink, file.schema_arrow, compression="zstd") as writer:
             # Group by group: where a group is a shard, it stays one.
             for group in range(file.num_row_groups):

@@ -11,7 +11,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
 from pipeline.errors import NothingRanError, UsageError
 from pipeline.guarded import annotate_work
+from pipeline.head import watched
 from pipeline.records import ShardOutcome, ShardRef, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Storage
@@ -108,7 +109,10 @@ def cluster() -> Iterator[tuple[float, float]]:
             raise NothingRanError(f"Ray could not start: {describe(error)}") from error
     try:
         resources = ray.cluster_resources()
-        yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)
+        # A Ray of its own ends with this process, and is not to be waited for.
+        joined = ours and os.environ.get("RAY_ADDRESS")
+        with watched(ray.get_runtime_context().gcs_address) if joined else nullcontext():
+            yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     finally:
         if ours:
             ray.shutdown()

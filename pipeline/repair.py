@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
 
-from pipeline.commit import FOLDER, committed_shards, read_commit
+from pipeline.commit import FOLDER, committed_shards, read_commit, sound_commit
 from pipeline.errors import UsageError
 from pipeline.lock import run_lock
 from pipeline.rewrite import JOURNAL, replay
@@ -71,6 +70,10 @@ def _trouble(storage: Storage, shard: str) -> tuple[str, set[str]]:
     files = _files(storage, shard)
     if files is None:
         return "its commit cannot be read", _keys_of(shard)
+    try:
+        sound_commit(storage, shard)
+    except UsageError:
+        return "its commit does not say all that it should", set(files)
     for key, digest in files.items():
         try:
             data = storage.read(key)
@@ -113,8 +116,7 @@ def sweep(storage: Storage, kept: set[str] | None = None) -> list[str]:
 def _files(storage: Storage, shard: str) -> dict[str, str] | None:
     """The files that a commit names, with their sha256; None if it cannot be read."""
     try:
-        commit: dict[str, Any] = read_commit(storage, shard)
-        return {str(file["path"]): str(file["sha256"]) for file in commit["files"]}
+        return {str(file["path"]): str(file["sha256"]) for file in read_commit(storage, shard)["files"]}
     except (ValueError, KeyError, TypeError):
         return None
 

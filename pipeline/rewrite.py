@@ -119,7 +119,14 @@ def _read(storage: Storage, key: str) -> dict[str, Any]:
         raise UsageError(_damaged(storage, key, f"it is no JSON ({error})")) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise UsageError(_damaged(storage, key, "it is no journal of facegpt"))
-    for path in (*(file["path"] for file in record["write"]), *record["remove"]):
+    try:
+        kinds = {type(file[name]) for file in record["write"] for name in ("path", "staged", "sha256")}
+        paths = [*(file["path"] for file in record["write"]), *record["remove"]]
+    except (KeyError, TypeError):
+        raise UsageError(_damaged(storage, key, "it does not say what to write and what to remove")) from None
+    if {*kinds, *map(type, paths)} - {str}:
+        raise UsageError(_damaged(storage, key, "its paths are no text"))
+    for path in paths:
         if path.startswith("/") or ".." in path.split("/"):
             raise UsageError(_damaged(storage, key, f"{path} lies outside of the output"))
     return record

@@ -178,9 +178,13 @@ def test_an_image_that_was_forgotten_before_is_no_error(output: Storage) -> None
     ("key", "data", "said"),
     [
         ("faces/0000-000002.parquet", b"spoilt", " has changed since it was committed"),
-        ("images/0000-000002.parquet", b"spoilt", " is no Parquet file"),
+        ("images/0000-000002.parquet", b"spoilt", " is no sound Parquet file"),
         ("commits/0000-000002.json", b"{", " cannot be read"),
-        ("commits/0000-000002.json", b"{}", " does not say its files, fingerprint, statuses"),
+        (
+            "commits/0000-000002.json",
+            b"{}",
+            " does not say its committed, faces, files, fingerprint, images, meshes, statuses",
+        ),
     ],
 )
 def test_a_shard_that_is_damaged_stops_it_before_anything_is_changed(
@@ -228,7 +232,7 @@ def test_a_tombstone_that_cannot_be_read_is_one_line(output: Storage, data: byte
     if isinstance(data, str):
         data = output.read("manifest/0000-00000.parquet")
     output.write("tombstones/0000.parquet", data)
-    with pytest.raises(UsageError, match=r"tombstones/0000.parquet: (not a Parquet file|its columns)"):
+    with pytest.raises(UsageError, match=r"tombstones/0000.parquet (is no Parquet file|has not the columns)"):
         read_tombstones(output)
     assert any("tombstones/0000.parquet" in problem for problem in problems(output))
 
