@@ -144,7 +144,7 @@ def execute(
     """Runs the shards through detect, annotate and commit; yields what became of each, in no particular order.
 
     A shard whose worker process dies again and again yields nothing; a shard on which a stage fails yields its error.
-    `careful`: the model, too, meets each image in a process of its own, so that none can cost the shard.
+    `careful`: the model, too, runs in a process of its own, so that no image can cost the shard.
     `amends`: the tasks are images of shards that are committed already, to be put in the place of their rows there.
     """
     context = ray.data.DataContext.get_current()
@@ -152,6 +152,8 @@ def execute(
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # It shows a traceback for every task that a lost node had; which shards those were is for the caller to find out.
+    logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
     rows = [
         {"shard": shard.shard, "error": "", "refused": False, "payload": pickle.dumps(shard)}
         for shard in shards

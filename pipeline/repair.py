@@ -11,7 +11,7 @@ from pipeline.lock import run_lock
 from pipeline.rewrite import JOURNAL, replay
 from pipeline.run_record import OWN
 from pipeline.shards import read_manifest
-from pipeline.sources import describe
+from pipeline.sources import describe, located
 from pipeline.storage import Storage
 from pipeline.tombstones import FOLDER as TOMBSTONES
 
@@ -41,8 +41,8 @@ def repair(storage: Storage) -> list[str]:
     except Exception as error:
         # s3fs and botocore raise many types; each of them means the same to the user.
         raise UsageError(
-            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {describe(error)}; the same command "
-            "again goes on from here"
+            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {located(error)}; put that right, "
+            "and the same command again goes on from here"
         ) from error
 
 

@@ -6,15 +6,18 @@ final: before it nothing has happened, after it `replay` finishes the change, ho
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.storage import Storage
+from pipeline.storage import Storage, local_path
 
 JOURNAL = ".journal"
 FORMAT = "facegpt-journal"
@@ -67,6 +70,7 @@ def rewriting(storage: Storage, name: str) -> Iterator[Changes]:
     changes = Changes(storage, name)
     try:
         yield changes
+        _require_writable(storage, [*(str(file["path"]) for file in changes.files), *changes.removed])
     except BaseException as error:
         try:
             storage.delete(changes.staged)
@@ -77,6 +81,16 @@ def rewriting(storage: Storage, name: str) -> Iterator[Changes]:
         # Should this fail, then nothing is cleaned up: on S3 the record may be there all the same.
         storage.write(changes.attempt + RECORD, json.dumps(changes.record(), indent=1).encode())
         _apply(storage, changes.attempt + RECORD)
+
+
+def _require_writable(storage: Storage, keys: Iterable[str]) -> None:
+    """Raises PermissionError if a folder lets no file of it be exchanged: a change that began would stay half done."""
+    if storage.remote:
+        return  # only trying would tell
+    root = Path(local_path(storage.root))
+    for folder in sorted({(root / key).parent for key in keys}):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def pending(storage: Storage) -> list[str]:

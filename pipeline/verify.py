@@ -18,6 +18,7 @@ from pipeline.meshes import members
 from pipeline.records import ShardTask
 from pipeline.rewrite import pending
 from pipeline.shards import ShardLoader, read_manifest
+from pipeline.sources import describe
 from pipeline.storage import Storage
 from pipeline.tombstones import Tombstones, read_tombstones
 from schemas import STATUSES, images_schema, read_provenance
@@ -129,8 +130,11 @@ def _check_shard(
     for key, digest in named.items():
         try:
             data[key] = storage.read(key)
-        except OSError:
+        except FileNotFoundError:
             problems.append(f"{key}: missing")
+            continue
+        except OSError as error:
+            problems.append(f"{key}: cannot be read ({describe(error)})")
             continue
         if hashlib.sha256(data[key]).hexdigest() != digest:
             problems.append(f"{key}: changed since it was committed (its sha256 differs)")

@@ -218,6 +218,34 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
     assert contents(Storage(str(output))) == before
 
 
+@pytest.mark.parametrize("folder", ["images", "faces", "commits", "manifest"])
+def test_a_change_that_one_folder_will_not_take_is_not_begun(
+    folder: str, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(Storage(str(output)))
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != output / folder and real(path, mode))
+    assert main(COMMANDS["forget"](output)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{output / folder}: Permission denied; put that right" in said
+    assert contents(Storage(str(output))) == before
+    monkeypatch.undo()
+    assert main(COMMANDS["forget"](output)) == 0
+
+
+@pytest.mark.parametrize("image_id", ["", "xyz", "../run.json", "*", "0" * 31, "ä" * 32])
+def test_what_is_no_image_id_is_told_so(
+    image_id: str, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(Storage(str(output)))
+    assert main(["forget", str(output), image_id_of("a"), image_id]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "nothing was forgotten; an IMAGE_ID is 32 hex digits, as in the column image_id" in said
+    assert contents(Storage(str(output))) == before
+
+
 def photos(output: Path) -> None:
     folder = output.parent / "photos"
     folder.mkdir()

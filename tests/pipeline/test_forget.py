@@ -159,7 +159,7 @@ def test_the_manifest_keeps_its_row_groups_and_its_metadata(output: Storage) -> 
 
 def test_an_unknown_image_changes_nothing(output: Storage) -> None:
     before = contents(output)
-    with pytest.raises(UsageError, match=r"no image 0000 in .* \(nor 1 others\); nothing was forgotten"):
+    with pytest.raises(UsageError, match=r"no image '0000' in .* \(nor 1 others\); nothing was forgotten"):
         forget(output, [image_id_of("a"), "0000", "1111"])
     assert contents(output) == before
 
@@ -202,7 +202,7 @@ def test_a_shard_that_is_damaged_stops_it_before_anything_is_changed(
 def test_a_store_that_refuses_is_one_line_and_the_same_command_goes_on(
     output: Storage, operation: int
 ) -> None:
-    with pytest.raises(UsageError, match=r"^cannot write to OUTPUT .*: Death: .*the same command again"):
+    with pytest.raises(UsageError, match=r"^cannot change OUTPUT .*: Death: .*the same command again"):
         forget(MortalStorage(output.root, operation, False), [image_id_of("a")])
     done = forget(output, [image_id_of("a")])
     assert done.images + done.known == 1

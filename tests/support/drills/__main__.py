@@ -39,8 +39,8 @@ class Tally:
             f"{self.wrong} wrong; {self.unfinished} drills without an end"
         )
 
-    def play(self, scene: Scene, seeds: int, strikes: int, folder: Path, only: str) -> None:
-        """Every drill on this scene with so many seeds, and a line for each."""
+    def play(self, scene: Scene, seeds: range, strikes: int, folder: Path, only: str) -> None:
+        """Every drill on this scene with these seeds, and a line for each."""
         print(f"\n`annotate {' '.join(scene.options)}`\n")
         print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
         drills: dict[str, Callable[[int], Result]] = {
@@ -50,8 +50,8 @@ class Tally:
         drills["two runs at once"] = partial(two_at_once, scene=scene, folder=folder)
         for name, drill in drills.items():
             if only in name:
-                results = [result for seed in range(seeds) if (result := self._one(name, drill, seed))]
-                print(_line(name, seeds, results), flush=True)
+                results = [result for seed in seeds if (result := self._one(name, drill, seed))]
+                print(_line(name, len(seeds), results), flush=True)
         print(flush=True)
 
     def _one(self, name: str, drill: Callable[[int], Result], seed: int) -> Result | None:
@@ -74,18 +74,23 @@ def main() -> int:
     parser.add_argument("--strikes", type=int, default=2, help="for each seed with the null model")
     parser.add_argument("--images", type=int, default=240, help="of the corpus for the null model")
     parser.add_argument("--bundled-seeds", type=int, default=3, help="of each drill with the bundled model")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed to begin with")
     parser.add_argument("--only", metavar="WORD", default="", help="only the drills with WORD in their name")
     args = parser.parse_args()
     started, tally = time.monotonic(), Tally()
+
+    def seeds(count: int) -> range:
+        return range(args.first, args.first + count)
+
     with tempfile.TemporaryDirectory(prefix="drills-") as name:
         null, bundled = Path(name, "null"), Path(name, "bundled")
         if args.seeds:
             scene = null_scene(null, args.images)
-            tally.play(scene, args.seeds, args.strikes, null, args.only)
+            tally.play(scene, seeds(args.seeds), args.strikes, null, args.only)
         if args.bundled_seeds:
             # One strike for each seed: a shard that loses two workers within one run is done again image by image, and
             # then its numbers are the same but for rounding (docs/decisions.md, "A run").
-            tally.play(bundled_scene(bundled), args.bundled_seeds, 1, bundled, args.only)
+            tally.play(bundled_scene(bundled), seeds(args.bundled_seeds), 1, bundled, args.only)
     print(f"{tally.line}; {(time.monotonic() - started) / 60:.0f} minutes")
     return 1 if tally.wrong or tally.unfinished else 0
 
