@@ -88,8 +88,6 @@ def main() -> int:
             scene = null_scene(null, args.images)
             tally.play(scene, seeds(args.seeds), args.strikes, null, args.only)
         if args.bundled_seeds:
-            # One strike for each seed: a shard that loses two workers within one run is done again image by image, and
-            # then its numbers are the same but for rounding (docs/decisions.md, "A run").
             tally.play(bundled_scene(bundled), seeds(args.bundled_seeds), 1, bundled, args.only)
     print(f"{tally.line}; {(time.monotonic() - started) / 60:.0f} minutes")
     return 1 if tally.wrong or tally.unfinished else 0

@@ -111,6 +111,11 @@ class Drill:
 
 
 DRILLS = (
+    Drill("everything at once", everything),
+    Drill("worker node", node, on_nodes=True),
+    Drill("head node", head, on_nodes=True),
+    Drill("head node with the driver", head_and_driver, on_nodes=True),
+    Drill("driver", driver),
     Drill("detect actor", one_of("MapBatches(Detect)")),
     Drill("detect child", one_of("pipeline.sandbox")),
     Drill("annotate actor", one_of("MapBatches(Annotate)")),
@@ -118,9 +123,4 @@ DRILLS = (
     Drill("commit after its first put", nothing, "images/"),
     Drill("commit after its second put", nothing, "faces/"),
     Drill("commit after its last put", nothing, "commits/"),
-    Drill("driver", driver),
-    Drill("everything at once", everything),
-    Drill("worker node", node, on_nodes=True),
-    Drill("head node", head, on_nodes=True),
-    Drill("head node with the driver", head_and_driver, on_nodes=True),
 )
