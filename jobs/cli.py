@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from pipeline.errors import NothingRanError, UsageError
+from pipeline.sources.names import located
 
 JOBS = {
     "samples": "collect real photos that installed packages carry",
@@ -59,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of the output (head, less) has seen enough; nothing more can be said to it.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        # A disk or a store may refuse, break or vanish under any command, between any two of its steps.
+        logging.getLogger("facegpt").debug("the error in full", exc_info=True)
+        return _complain(
+            f"cannot go on: {located(error)}; put that right, and give the same command again", 2
+        )
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on from here", 130)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.commit import FOLDER, commit_record, file_entry, ledger, read_commit
+from pipeline.commit import FOLDER, commit_record, damaged, file_entry, ledger, sound_commit
 from pipeline.errors import UsageError
 from pipeline.meshes import glb_of, tar_of, unpack
 from pipeline.records import AnnotatedShard, ShardOutcome
@@ -46,7 +46,7 @@ def read_shard(storage: Storage, shard: str) -> CommittedShard:
     for file in commit["files"]:
         data[file["path"]] = _read(storage, file["path"])
         if hashlib.sha256(data[file["path"]]).hexdigest() != file["sha256"]:
-            raise UsageError(_damaged(file["path"], "has changed since it was committed"))
+            raise UsageError(damaged(file["path"], "has changed since it was committed"))
     images, faces = (
         _table(f"{name}/{shard}.parquet", data.get(f"{name}/{shard}.parquet", b""))
         for name in ("images", "faces")
@@ -55,21 +55,13 @@ def read_shard(storage: Storage, shard: str) -> CommittedShard:
     return CommittedShard(shard, commit, images, faces, {} if pack is None else {**unpack(pack)})
 
 
-def sound_commit(storage: Storage, shard: str) -> dict[str, Any]:
-    """The record of a commit; raises UsageError if it cannot be read, or lacks something."""
-    try:
-        commit = read_commit(storage, shard)
-    except (FileNotFoundError, ValueError) as error:
-        raise UsageError(_damaged(f"{FOLDER}/{shard}.json", f"cannot be read ({error})")) from None
-    missing = {"files", "statuses", "fingerprint"} - commit.keys()
-    if missing:
-        raise UsageError(_damaged(f"{FOLDER}/{shard}.json", f"does not say its {', '.join(sorted(missing))}"))
-    return commit
-
-
 def read_ledger(storage: Storage, shard: str, columns: list[str]) -> pa.Table:
     """Some columns of a committed shard's ledger; raises UsageError if it is not there, or is no table."""
-    key = f"images/{shard}.parquet"
+    return read_table(storage, f"images/{shard}.parquet", columns)
+
+
+def read_table(storage: Storage, key: str, columns: list[str] | None = None) -> pa.Table:
+    """Some or all columns of a table; raises UsageError if it is not there, is no table, or lacks one of them."""
     return _table(key, _read(storage, key), columns)
 
 
@@ -77,18 +69,19 @@ def _read(storage: Storage, key: str) -> bytes:
     try:
         return storage.read(key)
     except FileNotFoundError:
-        raise UsageError(_damaged(key, "is missing")) from None
+        raise UsageError(damaged(key, "is missing")) from None
 
 
 def _table(key: str, data: bytes, columns: list[str] | None = None) -> pa.Table:
     try:
-        return pq.read_table(io.BytesIO(data), columns=columns)
-    except pa.ArrowInvalid:
-        raise UsageError(_damaged(key, "is no Parquet file")) from None
-
-
-def _damaged(key: str, what: str) -> str:
-    return f"{key} {what}: `facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"
+        table = pq.read_table(io.BytesIO(data), columns=columns)
+    except (pa.ArrowInvalid, OSError):
+        # Arrow says OSError of pages that do not unpack.
+        raise UsageError(damaged(key, "is no sound Parquet file")) from None
+    missing = set(columns or ()) - set(table.column_names)
+    if missing:
+        raise UsageError(damaged(key, f"has no column {', '.join(sorted(missing))}"))
+    return table
 
 
 def amend_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> ShardOutcome:

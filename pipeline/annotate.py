@@ -34,16 +34,13 @@ Said = list[tuple[DetectedFace, "FaceAnnotation"]]
 class AnnotateFaces:
     """Runs the model over the crops of a shard, in micro-batches across its images, and writes down what it says.
 
-    `fingerprint` is the run's; it enters the metadata of the table. `careful`: one image at a time, so that an
-    exception is always one image's. Where memory runs out the micro-batch is halved, for good.
+    `fingerprint` is the run's; it enters the metadata of the table. Where memory runs out the micro-batch is halved,
+    for good.
     """
 
-    def __init__(
-        self, config: RunConfig, annotator: Annotator, fingerprint: str, careful: bool = False
-    ) -> None:
+    def __init__(self, config: RunConfig, annotator: Annotator, fingerprint: str) -> None:
         self.config = config
         self.annotator = annotator
-        self.careful = careful
         self.micro_batch = config.model.micro_batch
         model = annotator.face_model
         self.dims = FaceDims(model.n_shape, model.n_expression, model.n_albedo)
@@ -76,7 +73,7 @@ class AnnotateFaces:
                 record.stage = "annotate"
         everything: Sequence[FaceAnnotation | None]
         try:
-            everything = self._run_by_image(shard) if self.careful else self._run(shard.crops)
+            everything = self._run(shard.crops)
         except Exception:
             # Some image's crops upset the model: each image by itself shows which, and spares the others.
             everything = self._run_by_image(shard)

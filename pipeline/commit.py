@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.errors import UsageError
 from pipeline.meshes import pack
 from pipeline.records import AnnotatedShard, ImageRecord, ShardOutcome
 from pipeline.shards import to_parquet
@@ -18,6 +19,16 @@ from pipeline.storage import Storage
 from schemas import SCHEMA_VERSION, images_schema
 
 FOLDER = "commits"
+SAID: dict[str, type] = {
+    "files": list,
+    "statuses": dict,
+    "fingerprint": str,
+    "images": int,
+    "faces": int,
+    "meshes": int,
+    "committed": str,
+}
+"""What every commit says."""
 
 
 def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> ShardOutcome:
@@ -89,3 +100,21 @@ def read_commit(storage: Storage, shard: str) -> dict[str, Any]:
     if not isinstance(commit, dict):
         raise ValueError(f"{FOLDER}/{shard}.json is no commit")
     return commit
+
+
+def sound_commit(storage: Storage, shard: str) -> dict[str, Any]:
+    """The record of a commit; raises UsageError if it cannot be read, or lacks something."""
+    key = f"{FOLDER}/{shard}.json"
+    try:
+        commit = read_commit(storage, shard)
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(damaged(key, f"cannot be read ({error})")) from None
+    missing = sorted(name for name, kind in SAID.items() if not isinstance(commit.get(name), kind))
+    if missing:
+        raise UsageError(damaged(key, f"does not say its {', '.join(missing)}"))
+    return commit
+
+
+def damaged(key: str, what: str) -> str:
+    """What to say of a file of a committed shard that is not as it was committed."""
+    return f"{key} {what}: `facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"

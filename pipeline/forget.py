@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -23,14 +24,15 @@ from pipeline.repair import sweep
 from pipeline.rewrite import Changes, replay, rewriting
 from pipeline.run_record import KEY, existing_run
 from pipeline.shards import FOLDER as MANIFEST
-from pipeline.shards import to_parquet
-from pipeline.sources import describe
+from pipeline.shards import open_part, to_parquet
+from pipeline.sources import located
 from pipeline.storage import Entry, Storage, normalize
 from pipeline.tombstones import FOLDER, read_tombstones, tombstone_table
 
 READERS = 16
 REPORT = "report"
 NAMELESS = "(forgotten)"
+IMAGE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,12 @@ def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
     unknown = sorted(wanted - there - buried)
     if unknown:
         more = f" (nor {len(unknown) - 1} others)" if len(unknown) > 1 else ""
-        raise UsageError(f"no image {unknown[0]} in {storage.root}{more}; nothing was forgotten")
+        wants = (
+            ""
+            if IMAGE_ID.fullmatch(unknown[0])
+            else "; an IMAGE_ID is 32 hex digits, as in the column image_id"
+        )
+        raise UsageError(f"no image {unknown[0]!r} in {storage.root}{more}; nothing was forgotten{wants}")
     record = existing_run(storage)
     report = storage.keys(REPORT) if found else []
     faces = 0
@@ -98,8 +105,8 @@ def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
         raise
     except Exception as error:
         raise UsageError(
-            f"cannot write to OUTPUT {storage.root}: {type(error).__name__}: {describe(error)}; the same command again "
-            "goes on from here"
+            f"cannot change OUTPUT {storage.root}: {type(error).__name__}: {located(error)}; put that right, and the "
+            "same command again goes on from here"
         ) from error
     return Forgotten(
         images=len(there),
@@ -157,7 +164,7 @@ def _forget_listed(
     gone: list[tuple[str, Entry]] = []
     for key in storage.keys(MANIFEST):
         before, sink = len(gone), io.BytesIO()
-        file = pq.ParquetFile(io.BytesIO(storage.read(key)))
+        file = open_part(storage, key)
         with pq.ParquetWriter(sink, file.schema_arrow, compression="zstd") as writer:
             # Group by group: where a group is a shard, it stays one.
             for group in range(file.num_row_groups):

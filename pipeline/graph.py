@@ -11,7 +11,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
 from pipeline.errors import NothingRanError, UsageError
 from pipeline.guarded import annotate_work
+from pipeline.head import watched
 from pipeline.records import ShardOutcome, ShardRef, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Storage
@@ -108,7 +109,10 @@ def cluster() -> Iterator[tuple[float, float]]:
             raise NothingRanError(f"Ray could not start: {describe(error)}") from error
     try:
         resources = ray.cluster_resources()
-        yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)
+        # A Ray of its own ends with this process, and is not to be waited for.
+        joined = ours and os.environ.get("RAY_ADDRESS")
+        with watched(ray.get_runtime_context().gcs_address) if joined else nullcontext():
+            yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     finally:
         if ours:
             ray.shutdown()
@@ -140,7 +144,7 @@ def execute(
     """Runs the shards through detect, annotate and commit; yields what became of each, in no particular order.
 
     A shard whose worker process dies again and again yields nothing; a shard on which a stage fails yields its error.
-    `careful`: the model, too, meets each image in a process of its own, so that none can cost the shard.
+    `careful`: the model, too, runs in a process of its own, so that no image can cost the shard.
     `amends`: the tasks are images of shards that are committed already, to be put in the place of their rows there.
     """
     context = ray.data.DataContext.get_current()
@@ -148,6 +152,8 @@ def execute(
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # It shows a traceback for every task that a lost node had; which shards those were is for the caller to find out.
+    logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
     rows = [
         {"shard": shard.shard, "error": "", "refused": False, "payload": pickle.dumps(shard)}
         for shard in shards

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
 
-from pipeline.commit import FOLDER, committed_shards, read_commit
+from pipeline.commit import FOLDER, committed_shards, read_commit, sound_commit
 from pipeline.errors import UsageError
 from pipeline.lock import run_lock
 from pipeline.rewrite import JOURNAL, replay
 from pipeline.run_record import OWN
 from pipeline.shards import read_manifest
-from pipeline.sources import describe
+from pipeline.sources import describe, located
 from pipeline.storage import Storage
 from pipeline.tombstones import FOLDER as TOMBSTONES
 
@@ -42,8 +41,8 @@ def repair(storage: Storage) -> list[str]:
     except Exception as error:
         # s3fs and botocore raise many types; each of them means the same to the user.
         raise UsageError(
-            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {describe(error)}; the same command "
-            "again goes on from here"
+            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {located(error)}; put that right, "
+            "and the same command again goes on from here"
         ) from error
 
 
@@ -71,6 +70,10 @@ def _trouble(storage: Storage, shard: str) -> tuple[str, set[str]]:
     files = _files(storage, shard)
     if files is None:
         return "its commit cannot be read", _keys_of(shard)
+    try:
+        sound_commit(storage, shard)
+    except UsageError:
+        return "its commit does not say all that it should", set(files)
     for key, digest in files.items():
         try:
             data = storage.read(key)
@@ -113,8 +116,7 @@ def sweep(storage: Storage, kept: set[str] | None = None) -> list[str]:
 def _files(storage: Storage, shard: str) -> dict[str, str] | None:
     """The files that a commit names, with their sha256; None if it cannot be read."""
     try:
-        commit: dict[str, Any] = read_commit(storage, shard)
-        return {str(file["path"]): str(file["sha256"]) for file in commit["files"]}
+        return {str(file["path"]): str(file["sha256"]) for file in read_commit(storage, shard)["files"]}
     except (ValueError, KeyError, TypeError):
         return None
 

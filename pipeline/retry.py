@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipeline.amend import read_ledger, sound_commit
+from pipeline.amend import read_ledger
 from pipeline.annotator import AnnotatorSource
-from pipeline.commit import committed_shards
+from pipeline.commit import committed_shards, sound_commit
 from pipeline.config import config_of
 from pipeline.fingerprint import combined
 from pipeline.lock import run_lock

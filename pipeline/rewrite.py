@@ -6,15 +6,18 @@ final: before it nothing has happened, after it `replay` finishes the change, ho
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.storage import Storage
+from pipeline.storage import Storage, local_path
 
 JOURNAL = ".journal"
 FORMAT = "facegpt-journal"
@@ -67,6 +70,7 @@ def rewriting(storage: Storage, name: str) -> Iterator[Changes]:
     changes = Changes(storage, name)
     try:
         yield changes
+        _require_writable(storage, [*(str(file["path"]) for file in changes.files), *changes.removed])
     except BaseException as error:
         try:
             storage.delete(changes.staged)
@@ -77,6 +81,16 @@ def rewriting(storage: Storage, name: str) -> Iterator[Changes]:
         # Should this fail, then nothing is cleaned up: on S3 the record may be there all the same.
         storage.write(changes.attempt + RECORD, json.dumps(changes.record(), indent=1).encode())
         _apply(storage, changes.attempt + RECORD)
+
+
+def _require_writable(storage: Storage, keys: Iterable[str]) -> None:
+    """Raises PermissionError if a folder lets no file of it be exchanged: a change that began would stay half done."""
+    if storage.remote:
+        return  # only trying would tell
+    root = Path(local_path(storage.root))
+    for folder in sorted({(root / key).parent for key in keys}):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def pending(storage: Storage) -> list[str]:
@@ -119,7 +133,14 @@ def _read(storage: Storage, key: str) -> dict[str, Any]:
         raise UsageError(_damaged(storage, key, f"it is no JSON ({error})")) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise UsageError(_damaged(storage, key, "it is no journal of facegpt"))
-    for path in (*(file["path"] for file in record["write"]), *record["remove"]):
+    try:
+        kinds = {type(file[name]) for file in record["write"] for name in ("path", "staged", "sha256")}
+        paths = [*(file["path"] for file in record["write"]), *record["remove"]]
+    except (KeyError, TypeError):
+        raise UsageError(_damaged(storage, key, "it does not say what to write and what to remove")) from None
+    if {*kinds, *map(type, paths)} - {str}:
+        raise UsageError(_damaged(storage, key, "its paths are no text"))
+    for path in paths:
         if path.startswith("/") or ".." in path.split("/"):
             raise UsageError(_damaged(storage, key, f"{path} lies outside of the output"))
     return record

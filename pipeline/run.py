@@ -202,7 +202,7 @@ def work_through(
 ) -> dict[str, str]:
     """Executes the shards; gives those that stay uncommitted, with the reason. `amends`: see `execute`.
 
-    What is lost without a word, because a worker process died, is done again with each image in a process of its own.
+    What is lost without a word, because a worker process died, is done again with the model in a process of its own.
     """
     from pipeline.graph import execute
 

@@ -39,6 +39,15 @@ PARTS = {
     "model": "the model",
     "code": "the code of facegpt",
 }
+SAID: dict[str, type] = {
+    "fingerprint": str,
+    "fingerprints": dict,
+    "config": dict,
+    "versions": dict,
+    "licences": dict,
+    "invocations": list,
+}
+"""What every record says."""
 OWN = ("manifest/", "images/", "faces/", "meshes/", "commits/", "report/")
 """The folders of what is made from the input. Tombstones are not among them: they outlive even `--replace`."""
 
@@ -84,10 +93,10 @@ def read_record(storage: Storage, any_version: bool = False) -> dict[str, Any] |
 
     Args:
         storage: of the output.
-        any_version: also take a record of another schema version (to delete it).
+        any_version: also take a record of another schema version, or one that lacks something (to delete it).
 
     Raises:
-        UsageError: something else is stored there, or it cannot be reached.
+        UsageError: something else is stored there, it is damaged, or it cannot be reached.
     """
     try:
         if storage.is_file():
@@ -109,11 +118,20 @@ def read_record(storage: Storage, any_version: bool = False) -> dict[str, Any] |
     except ValueError:
         record = None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise UsageError(f"OUTPUT {storage.root} holds something else: its {KEY} is not of facegpt")
+        raise UsageError(
+            f"OUTPUT {storage.root} holds something else: its {KEY} is not of facegpt, or damaged. Choose a new or "
+            f"empty folder, or put {KEY} back as it was"
+        )
     if record.get("schema_version") != SCHEMA_VERSION and not any_version:
         raise UsageError(
             f"OUTPUT {storage.root} has schema version {record.get('schema_version')}, this facegpt writes "
             f"{SCHEMA_VERSION}: choose a new OUTPUT, or --replace"
+        )
+    missing = sorted(name for name, kind in SAID.items() if not isinstance(record.get(name), kind))
+    if missing and not any_version:
+        raise UsageError(
+            f"OUTPUT {storage.root} is damaged: its {KEY} does not say its {', '.join(missing)}. Put it back as it "
+            "was, choose a new OUTPUT, or --replace"
         )
     return record
 

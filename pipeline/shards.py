@@ -18,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import ShardConfig
+from pipeline.errors import UsageError
 from pipeline.known import KnownImages, digest
 from pipeline.records import ShardRef, ShardTask
+from pipeline.sources.names import describe
 from pipeline.storage import Entry, Storage
 from schemas import manifest_schema
 
@@ -46,12 +48,16 @@ class Manifest:
 
 
 def read_manifest(storage: Storage) -> Manifest:
-    """Reads where the shards of a run are, and no image; empty if there is no manifest."""
+    """Reads where the shards of a run are, and no image; empty if there is no manifest.
+
+    Raises:
+        UsageError: a part of it is damaged.
+    """
     refs: list[ShardRef] = []
     generations = 0
     for key in _parts(storage):
         generations = max(generations, 1 + _generation(key))
-        refs += _refs(key, _open(storage, key))
+        refs += _refs(key, open_part(storage, key))
     return Manifest(tuple(sorted(refs, key=lambda ref: ref.shard)), generations)
 
 
@@ -59,7 +65,7 @@ def read_known(storage: Storage) -> tuple[KnownImages, set[bytes]]:
     """The images that the manifest knows, and the digests of the containers that it knows whole."""
     known, whole = KnownImages(), set[bytes]()
     for key in _parts(storage):
-        file = _open(storage, key)
+        file = open_part(storage, key)
         for batch in file.iter_batches(10_000, columns=["uri", "size", "etag"]):
             rows = zip(*(batch.column(name).to_pylist() for name in ("uri", "size", "etag")), strict=True)
             known.add(Entry(*row) for row in rows)
@@ -115,6 +121,18 @@ def shard_id(generation: int, number: int) -> str:
     return f"{generation:04d}-{number:06d}"
 
 
+def open_part(storage: Storage, key: str) -> Any:
+    """A part of the manifest as a Parquet file; raises UsageError if it is damaged."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
+    except pa.ArrowInvalid as error:
+        raise UsageError(_damaged(storage, key, f"cannot be read ({describe(error)})")) from None
+    missing = set(manifest_schema().names) - set(file.schema_arrow.names)
+    if missing:
+        raise UsageError(_damaged(storage, key, f"has no column {', '.join(sorted(missing))}"))
+    return file
+
+
 class ShardLoader:
     """Reads the images of shards from the manifest; keeps the part that it read last, since neighbours lie in it."""
 
@@ -130,7 +148,7 @@ class ShardLoader:
             ValueError: it does not hold the shard.
         """
         if self._last is None or self._last[0] != ref.manifest_key:
-            self._last = ref.manifest_key, _open(self.storage, ref.manifest_key)
+            self._last = ref.manifest_key, open_part(self.storage, ref.manifest_key)
         rows = self._last[1].read_row_group(ref.row_group).to_pylist()
         images = tuple(
             Entry(row["uri"], row["size"], row["etag"]) for row in rows if row["shard"] == ref.shard
@@ -158,8 +176,11 @@ def _generation(key: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _open(storage: Storage, key: str) -> Any:
-    return pq.ParquetFile(pa.BufferReader(storage.read(key)))
+def _damaged(storage: Storage, key: str, what: str) -> str:
+    return (
+        f"{storage.uri(key)} {what}: nothing else says which images OUTPUT knows, so put this file back as it was, or "
+        "start again with a new OUTPUT or `annotate --replace`"
+    )
 
 
 def _refs(key: str, file: Any) -> Iterator[ShardRef]:

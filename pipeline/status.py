@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from pipeline.commit import committed_shards, read_commit
+from pipeline.commit import committed_shards, sound_commit
 from pipeline.shards import read_manifest
 from pipeline.storage import Storage
 from pipeline.tombstones import read_tombstones
@@ -33,9 +33,13 @@ class RunStatus:
 
 
 def read_status(storage: Storage) -> RunStatus:
-    """Reads the manifest, every commit and the tombstones, and no table."""
+    """Reads the manifest, every commit and the tombstones, and no table.
+
+    Raises:
+        UsageError: one of them is damaged.
+    """
     manifest = read_manifest(storage)
-    commits = [read_commit(storage, shard) for shard in committed_shards(storage)]
+    commits = [sound_commit(storage, shard) for shard in committed_shards(storage)]
     statuses: Counter[str] = Counter()
     for commit in commits:
         statuses.update(commit["statuses"])

@@ -207,9 +207,12 @@ class Storage:
         return bool(s3().exists(self._object(key))) if self.remote else self._path(key).exists()
 
     def keys(self, prefix: str = "", hidden: bool = False) -> list[str]:
-        """All keys below the folder `prefix`, sorted.
+        """All keys below the folder `prefix`, sorted; none if there is no such folder.
 
         Those with a dot before the name of the file, or of a folder below `prefix`, are left out unless `hidden`.
+
+        Raises:
+            OSError: it cannot be listed. To take it for empty would be to take what is committed there for work to do.
         """
         return sorted(key for key in self._keys(prefix) if hidden or not _is_hidden(key, prefix))
 
@@ -220,7 +223,7 @@ class Storage:
             yield from (path[cut:] for path in s3().find(base) if path.startswith(base + "/"))
             return
         root = Path(local_path(self.root))
-        for folder, _, names in os.walk(root / prefix):
+        for folder, _, names in os.walk(root / prefix, onerror=_unless_gone):
             yield from (Path(folder, name).relative_to(root).as_posix() for name in names)
 
     def is_file(self) -> bool:
@@ -278,6 +281,11 @@ class Storage:
                 "KeyMarker": answer["NextKeyMarker"],
                 "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
             }
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _is_hidden(key: str, prefix: str) -> bool:

@@ -57,10 +57,14 @@ def _read(storage: Storage, key: str) -> pa.Table:
     try:
         table = pq.read_table(io.BytesIO(storage.read(key)))
     except pa.ArrowInvalid as error:
-        raise UsageError(f"{storage.uri(key)}: not a Parquet file ({describe(error)})") from None
+        raise UsageError(_damaged(storage, key, f"is no Parquet file ({describe(error)})")) from None
     if not table.schema.equals(tombstones_schema()):
-        raise UsageError(f"{storage.uri(key)}: its columns are not those of tombstones")
+        raise UsageError(_damaged(storage, key, "has not the columns of tombstones"))
     return table
+
+
+def _damaged(storage: Storage, key: str, what: str) -> str:
+    return f"{storage.uri(key)} {what}: put it back as it was, since without it what was forgotten could come back"
 
 
 def tombstone_table(forgotten: Iterable[tuple[str, Entry]]) -> pa.Table:

@@ -12,17 +12,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commit import FOLDER, committed_shards, read_commit
+from pipeline.commit import FOLDER, committed_shards, sound_commit
 from pipeline.errors import UsageError
 from pipeline.meshes import members
 from pipeline.records import ShardTask
 from pipeline.rewrite import pending
 from pipeline.shards import ShardLoader, read_manifest
+from pipeline.sources import describe
 from pipeline.storage import Storage
 from pipeline.tombstones import Tombstones, read_tombstones
 from schemas import STATUSES, images_schema, read_provenance
 
-TABLES = ("images", "faces")
+NEEDED = {
+    "images": ("uri", "image_id", "status", "n_faces"),
+    "faces": ("uri", "image_id", "face_id", "face_index", "mesh_member"),
+}
+"""The columns that rows are held against each other by."""
 SUFFIXES = {"images": ".parquet", "faces": ".parquet", "meshes": ".tar"}
 
 
@@ -109,9 +114,12 @@ def _check_shard(
     """Checks one committed shard; returns the keys that its commit names."""
     shard, problems = task.shard, verdict.problems
     try:
-        commit = read_commit(storage, shard)
+        commit = sound_commit(storage, shard)
         named = {str(file["path"]): str(file["sha256"]) for file in commit["files"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UsageError as error:
+        problems.append(str(error))
+        return set()
+    except (OSError, KeyError, TypeError) as error:
         problems.append(f"{FOLDER}/{shard}.json: cannot be read ({error})")
         return set()
     if commit.get("fingerprint") != fingerprint:
@@ -122,15 +130,20 @@ def _check_shard(
     for key, digest in named.items():
         try:
             data[key] = storage.read(key)
-        except OSError:
+        except FileNotFoundError:
             problems.append(f"{key}: missing")
+            continue
+        except OSError as error:
+            problems.append(f"{key}: cannot be read ({describe(error)})")
             continue
         if hashlib.sha256(data[key]).hexdigest() != digest:
             problems.append(f"{key}: changed since it was committed (its sha256 differs)")
-    tables = {name: _table(f"{name}/{shard}.parquet", data, problems) for name in TABLES}
+    tables = {
+        name: _table(f"{name}/{shard}.parquet", data, columns, problems) for name, columns in NEEDED.items()
+    }
     images, faces = tables["images"], tables["faces"]
     for name, table in tables.items():
-        if table is not None and "image_id" in table.column_names:
+        if table is not None:
             _check_forgotten(f"{name}/{shard}.parquet", table, tombstones, verdict)
     if images is not None:
         _check_ledger(task, images, commit, verdict)
@@ -143,14 +156,20 @@ def _check_shard(
     return set(named)
 
 
-def _table(key: str, data: dict[str, bytes], problems: list[str]) -> pa.Table | None:
+def _table(
+    key: str, data: dict[str, bytes], columns: tuple[str, ...], problems: list[str]
+) -> pa.Table | None:
     if key not in data:
         return None
     try:
-        return pq.read_table(io.BytesIO(data[key]))
+        table = pq.read_table(io.BytesIO(data[key]))
     except (pa.ArrowInvalid, OSError) as error:
         problems.append(f"{key}: not a Parquet file ({error})")
         return None
+    if set(columns) - set(table.column_names):
+        problems.append(f"{key}: its columns are not those of the schema")
+        return None
+    return table
 
 
 def _check_ledger(task: ShardTask, images: pa.Table, commit: dict[str, Any], verdict: Verdict) -> None:

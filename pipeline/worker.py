@@ -93,7 +93,7 @@ def annotate_stage(
     guarded: bytes | None = None,
 ) -> Stage:
     """Loads the model on `device`, torch on `threads` CPU threads; with `guarded` (a pickled
-    `pipeline.guarded.annotate_work`) each image has it in a process of its own.
+    `pipeline.guarded.annotate_work`) it runs in a process of its own.
     """
     import torch
 
@@ -106,7 +106,7 @@ def annotate_stage(
     from pipeline.guarded import GuardedAnnotator
 
     careful = GuardedAnnotator(annotator, guarded, config.workers.image_seconds)
-    return AnnotateFaces(config, careful, fingerprint, careful=True)
+    return AnnotateFaces(config, careful, fingerprint)
 
 
 def commit_stage(storage: Storage, fingerprint: str, amends: bool = False) -> Stage:

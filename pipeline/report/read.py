@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from pipeline.amend import read_table
 from pipeline.commit import committed_shards
 from pipeline.run_record import existing_run
 from pipeline.storage import Storage
@@ -66,7 +66,7 @@ def read_output(output: str) -> Output:
     """Reads the tables of the committed shards of `output`, a path or an s3:// URL.
 
     Raises:
-        UsageError: there is no run at `output`.
+        UsageError: there is no run at `output`, or one of its tables is damaged.
     """
     storage = Storage(output)
     record = existing_run(storage)
@@ -140,4 +140,4 @@ def numbers(faces: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]
 
 
 def _table(storage: Storage, table: str, shard: str, columns: list[str] | None) -> pa.Table:
-    return pq.read_table(pa.BufferReader(storage.read(f"{table}/{shard}.parquet")), columns=columns)
+    return read_table(storage, f"{table}/{shard}.parquet", columns)

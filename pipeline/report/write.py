@@ -14,12 +14,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from facegpt.morphable import bundled
-from pipeline.config import DecodeConfig
+from pipeline.config import config_of
+from pipeline.errors import UsageError
 from pipeline.report.figures import Segment, histogram, stacked_bar
 from pipeline.report.photos import entries_of, open_photo
 from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
 from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
 from pipeline.report.record import facts
+from pipeline.sources import describe
 
 LABELS = {
     "annotated": "with faces",
@@ -52,10 +54,15 @@ def write_report(output: str, shown: int = SHOWN) -> str:
         shown: the most faces to show.
 
     Raises:
-        UsageError: there is no run at `output`.
+        UsageError: there is no run at `output`, one of its tables is damaged, or it cannot be written to.
     """
     read = read_output(output)
-    read.storage.write("report/index.html", render_page(read, shown).encode("utf-8"))
+    page = render_page(read, shown).encode("utf-8")
+    try:
+        read.storage.write("report/index.html", page)
+    except Exception as error:
+        # s3fs and botocore raise many types; each of them means the same to the user.
+        raise UsageError(f"cannot write the report to OUTPUT {output}: {describe(error)}") from error
     return read.storage.uri("report/index.html")
 
 
@@ -107,7 +114,7 @@ def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
     model = bundled()
     made_with = read.provenance.face_model_sha256 if read.provenance else None
     drawable = model if model.sha256 == made_with else None
-    config = DecodeConfig(**read.record["config"]["decode"])
+    config = config_of(read.record["config"]).decode
     entries = entries_of(read.storage, rows)
     for row in rows:
         photo, row["note"] = open_photo(row, config, entries.get((row["shard"], row["uri"])))

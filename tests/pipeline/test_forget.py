@@ -159,7 +159,7 @@ def test_the_manifest_keeps_its_row_groups_and_its_metadata(output: Storage) -> 
 
 def test_an_unknown_image_changes_nothing(output: Storage) -> None:
     before = contents(output)
-    with pytest.raises(UsageError, match=r"no image 0000 in .* \(nor 1 others\); nothing was forgotten"):
+    with pytest.raises(UsageError, match=r"no image '0000' in .* \(nor 1 others\); nothing was forgotten"):
         forget(output, [image_id_of("a"), "0000", "1111"])
     assert contents(output) == before
 
@@ -178,9 +178,13 @@ def test_an_image_that_was_forgotten_before_is_no_error(output: Storage) -> None
     ("key", "data", "said"),
     [
         ("faces/0000-000002.parquet", b"spoilt", " has changed since it was committed"),
-        ("images/0000-000002.parquet", b"spoilt", " is no Parquet file"),
+        ("images/0000-000002.parquet", b"spoilt", " is no sound Parquet file"),
         ("commits/0000-000002.json", b"{", " cannot be read"),
-        ("commits/0000-000002.json", b"{}", " does not say its files, fingerprint, statuses"),
+        (
+            "commits/0000-000002.json",
+            b"{}",
+            " does not say its committed, faces, files, fingerprint, images, meshes, statuses",
+        ),
     ],
 )
 def test_a_shard_that_is_damaged_stops_it_before_anything_is_changed(
@@ -198,7 +202,7 @@ def test_a_shard_that_is_damaged_stops_it_before_anything_is_changed(
 def test_a_store_that_refuses_is_one_line_and_the_same_command_goes_on(
     output: Storage, operation: int
 ) -> None:
-    with pytest.raises(UsageError, match=r"^cannot write to OUTPUT .*: Death: .*the same command again"):
+    with pytest.raises(UsageError, match=r"^cannot change OUTPUT .*: Death: .*the same command again"):
         forget(MortalStorage(output.root, operation, False), [image_id_of("a")])
     done = forget(output, [image_id_of("a")])
     assert done.images + done.known == 1
@@ -228,7 +232,7 @@ def test_a_tombstone_that_cannot_be_read_is_one_line(output: Storage, data: byte
     if isinstance(data, str):
         data = output.read("manifest/0000-00000.parquet")
     output.write("tombstones/0000.parquet", data)
-    with pytest.raises(UsageError, match=r"tombstones/0000.parquet: (not a Parquet file|its columns)"):
+    with pytest.raises(UsageError, match=r"tombstones/0000.parquet (is no Parquet file|has not the columns)"):
         read_tombstones(output)
     assert any("tombstones/0000.parquet" in problem for problem in problems(output))
 

@@ -114,7 +114,10 @@ def test_a_file_that_cannot_be_read_is_not_a_lost_one(
 
     with monkeypatch.context() as patch:
         patch.setattr(output, "read", refuse)
-        with pytest.raises(UsageError, match=r"^cannot repair OUTPUT .* PermissionError: not now; the same"):
+        with pytest.raises(
+            UsageError,
+            match=r"^cannot repair OUTPUT .* PermissionError: not now; put that right, and the same",
+        ):
             repair(output)
     assert contents(output) == before
 

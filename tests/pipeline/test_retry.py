@@ -147,7 +147,7 @@ def test_settings_that_change_no_row_are_taken(output: Storage) -> None:
 
 def test_a_damaged_ledger_is_one_line(output: Storage) -> None:
     output.write(f"images/{SHARDS[0]}.parquet", b"spoilt")
-    with pytest.raises(UsageError, match=r"is no Parquet file.*verify OUTPUT --repair"):
+    with pytest.raises(UsageError, match=r"is no sound Parquet file.*verify OUTPUT --repair"):
         retry(output.root, say=str)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -101,6 +101,26 @@ class FakeSource:
 
     def load(self, device: str) -> FakeAnnotator:
         return FakeAnnotator()
+
+
+class CrowdAnnotator(FakeAnnotator):
+    """Says how many crops were in the micro-batch: a real model's last digits depend on it."""
+
+    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FakeAnnotation]:
+        parts = [crops[start : start + micro_batch] for start in range(0, len(crops), micro_batch)]
+        return [replace(self._one(crop), sharpness=float(len(part))) for part in parts for crop in part]
+
+    def _one(self, crop: NDArray[np.uint8]) -> FakeAnnotation:
+        if tuple(crop[56, 56]) == (0, 255, 0):
+            os._exit(7)
+        return super()._one(crop)
+
+
+class CrowdSource(FakeSource):
+    """Loads a model whose numbers tell its micro-batches, and that crops which are all green kill."""
+
+    def load(self, device: str) -> FakeAnnotator:
+        return CrowdAnnotator()
 
 
 class DeadlyAnnotator(FakeAnnotator):

@@ -6,120 +6,121 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from drills.harness import NULL, SUPPORT, Count, Job, compare, kill, moment
-
-ATTEMPTS = 3
-"""How often the same command may be needed until nothing is left to do."""
+from drills.job import Job, commits, kill
+from drills.nodes import Nodes
+from drills.scenes import Scene
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one drill did and found: processes killed, runs of the command, and the count against the reference."""
+class Target:
+    """A run that is to be disturbed, and the cluster that it works on, where that is not its own."""
 
-    drill: str
-    seed: int
-    killed: int
-    runs: int
-    count: Count
-    printed: str
+    job: Job
+    scene: Scene
+    nodes: Nodes | None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the run goes on, with shards still to commit."""
+        return self.job.process.poll() is None and commits(self.job.output) < self.scene.shards
+
+    def await_moment(self, rng: random.Random) -> None:
+        """Returns at a random moment: while the run starts, or in the first half of what is left to commit.
+
+        Later ones would often come after the end, since the null model is quick.
+        """
+        there = commits(self.job.output)
+        more = rng.randrange(max(1, (self.scene.shards - there) // 2))
+        self.job.wait_for_commits(there + more)
+        time.sleep(rng.random() * (self.scene.pace if more else self.scene.seconds / 2))
+
+    def struck(self, killed: int) -> int:
+        """How many of the killed count: all, if there is a shard that was not committed by then, else none."""
+        return killed if commits(self.job.output) < self.scene.shards else 0
 
 
-Strike = Callable[[Job, random.Random, int], int]
-"""Disturbs a run that has been started, on an output of so many shards; says how many processes it killed."""
+Strike = Callable[[Target, random.Random], int]
+"""Disturbs a run that has been started; says how many processes it killed while there was work."""
 
 
-def worker(title: str) -> Strike:
-    """Kills one worker of a stage (and with it whatever it was working on)."""
+def one_of(word: str) -> Strike:
+    """Kills one process of those with this word in their command line, and with it whatever it was working on."""
 
-    def strike(job: Job, rng: random.Random, shards: int) -> int:
-        count, delay = moment(rng, shards)
-        victims = job.await_members(f"MapBatches({title})")
-        job.wait_for_commits(count)
-        time.sleep(delay)
-        return kill(victims[:1])
+    def strike(target: Target, rng: random.Random) -> int:
+        target.job.await_members(word)
+        target.await_moment(rng)
+        victims = target.job.await_members(word)
+        return target.struck(kill(rng.sample(victims, min(1, len(victims)))))
 
     return strike
 
 
-def child(job: Job, rng: random.Random, shards: int) -> int:
-    """Kills the process in which a detect worker decodes and detects."""
-    count, delay = moment(rng, shards)
-    victims = job.await_members("pipeline.sandbox")
-    job.wait_for_commits(count)
-    time.sleep(delay)
-    return kill(victims)
-
-
-def driver(job: Job, rng: random.Random, shards: int) -> int:
+def driver(target: Target, rng: random.Random) -> int:
     """Kills the command itself, and leaves its workers to themselves."""
-    count, delay = moment(rng, shards)
-    job.wait_for_commits(count)
-    time.sleep(delay)
-    return kill([job.process.pid])
+    target.await_moment(rng)
+    return target.struck(kill([target.job.process.pid]) if target.has_work else 0)
 
 
-def everything(job: Job, rng: random.Random, shards: int) -> int:
+def everything(target: Target, rng: random.Random) -> int:
     """Kills every process at once, as a power cut does."""
-    count, delay = moment(rng, shards)
-    job.wait_for_commits(count)
-    time.sleep(delay)
-    return kill(job.members())
+    target.await_moment(rng)
+    return target.struck(kill(target.job.members()) if target.has_work else 0)
 
 
-def nothing(job: Job, rng: random.Random, shards: int) -> int:
+def node(target: Target, rng: random.Random) -> int:
+    """Kills all processes of one of the nodes that do the work."""
+    assert target.nodes is not None
+    target.await_moment(rng)
+    return target.struck(target.nodes.lose_node(rng) if target.has_work else 0)
+
+
+def head(target: Target, rng: random.Random) -> int:
+    """Kills all processes of the head. The command, which runs elsewhere, has to notice."""
+    assert target.nodes is not None
+    target.await_moment(rng)
+    return target.struck(target.nodes.lose_head() if target.has_work else 0)
+
+
+def head_and_driver(target: Target, rng: random.Random) -> int:
+    """Kills all processes of the head and the command, which runs there where it was submitted as a job."""
+    assert target.nodes is not None
+    target.await_moment(rng)
+    if not target.has_work:
+        return 0
+    return target.struck(kill([target.job.process.pid]) + target.nodes.lose_head())
+
+
+def nothing(target: Target, rng: random.Random) -> int:
     """Leaves it to the assassin within."""
     return 0
 
 
 @dataclass(frozen=True)
 class Drill:
-    """A way to disturb a run. `put`: after which file of a commit its process ends itself."""
+    """A way to disturb a run. `put`: after which file of a commit its process ends itself. `on_nodes`: on a cluster."""
 
     name: str
     strike: Strike
     put: str = ""
+    on_nodes: bool = False
+
+    @property
+    def slug(self) -> str:
+        return self.name.replace(" ", "-")
 
 
 DRILLS = (
-    Drill("detect actor", worker("Detect")),
-    Drill("detect child", child),
-    Drill("annotate actor", worker("Annotate")),
-    Drill("commit actor", worker("Commit")),
+    Drill("everything at once", everything),
+    Drill("worker node", node, on_nodes=True),
+    Drill("head node", head, on_nodes=True),
+    Drill("head node with the driver", head_and_driver, on_nodes=True),
+    Drill("driver", driver),
+    Drill("detect actor", one_of("MapBatches(Detect)")),
+    Drill("detect child", one_of("pipeline.sandbox")),
+    Drill("annotate actor", one_of("MapBatches(Annotate)")),
+    Drill("commit actor", one_of("MapBatches(Commit)")),
     Drill("commit after its first put", nothing, "images/"),
     Drill("commit after its second put", nothing, "faces/"),
     Drill("commit after its last put", nothing, "commits/"),
-    Drill("driver", driver),
-    Drill("everything at once", everything),
 )
-
-
-def perform(
-    drill: Drill,
-    seed: int,
-    corpus: Path,
-    reference: Path,
-    folder: Path,
-    options: tuple[str, ...] = NULL,
-) -> Result:
-    """Disturbs one run, then gives the same command until it finds nothing to do, and counts.
-
-    Raises:
-        RuntimeError: the command does not come to an end of its work.
-    """
-    rng = random.Random(f"{drill.name} {seed}")
-    output, mark = folder / f"out-{seed}", folder / f"mark-{seed}"
-    environment = {"PYTHONPATH": str(SUPPORT / "assassin")}
-    if drill.put:
-        environment |= {"DRILL_PUT": drill.put, "DRILL_MARK": str(mark)}
-    shards = sum(path.suffix == ".json" for path in (reference / "commits").iterdir())
-    job = Job(corpus, output, options, environment).start()
-    killed = drill.strike(job, rng, shards)
-    _, printed = job.finish()
-    for runs in range(2, ATTEMPTS + 2):
-        code, said = Job(corpus, output, options).start().finish()
-        printed += said
-        if code == 0 and "nothing to do" in said:
-            return Result(drill.name, seed, killed + mark.exists(), runs, compare(output, reference), printed)
-    raise RuntimeError(f"{drill.name}, seed {seed}: not done after {ATTEMPTS + 1} runs:\n{printed}")

@@ -1,0 +1,78 @@
+"""Every command on an output in an object store that has no such bucket, or nothing in it: one line, exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import s3fs
+from fake_model import FakeSource
+from images import encoded
+from PIL import Image
+
+import pipeline.run
+from jobs.cli import main
+from pipeline import storage as storage_module
+
+moto_server = pytest.importorskip("moto.server", reason="needs moto, a development dependency")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store with one bucket, `empty`."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "do-not-say-this",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda name: FakeSource())
+    s3fs.S3FileSystem.clear_instance_cache()
+    storage_module.s3.cache_clear()
+    if not storage_module.s3().exists("empty"):
+        storage_module.s3().mkdir("empty")
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()
+    storage_module.s3.cache_clear()
+
+
+NOWHERE, EMPTY = "s3://no-such-bucket/faces", "s3://empty/faces"
+COMMANDS = (["status"], ["verify"], ["verify", "--repair"], ["retry"], ["forget", "0" * 32], ["report"])
+
+
+@pytest.mark.parametrize("output", [NOWHERE, EMPTY])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_an_output_that_is_not_there_is_one_line(
+    command: list[str], output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, *rest = command
+    assert main([job, output, *rest]) == 2
+    check(capsys.readouterr().err)
+
+
+def test_annotate_into_no_bucket_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(Image.new("RGB", (64, 64))))
+    assert main(["annotate", str(tmp_path), NOWHERE]) == 2
+    check(capsys.readouterr().err)
+
+
+def check(said: str) -> None:
+    """One line, with the place and without the key; nothing was stored."""
+    assert said.startswith("facegpt: ")
+    assert said.count("\n") == 1
+    assert "there is no run at s3://" in said or "no-such-bucket" in said
+    assert "do-not-say-this" not in said
+    assert storage_module.s3().find("empty") == []
