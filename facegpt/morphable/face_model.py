@@ -156,7 +156,7 @@ class FaceModel(nn.Module):
             "licence": self.licence,
             "conversion": self.conversion,
         }
-        return _sorted(tensor_bytes(tensors, metadata=header))
+        return sorted_header(tensor_bytes(tensors, metadata=header))
 
     def save(self, path: Path) -> None:
         """Writes the model as one safetensors file, readable by `load`."""
@@ -200,7 +200,7 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _sorted(data: bytes) -> bytes:
+def sorted_header(data: bytes) -> bytes:
     """The same safetensors file with a header in sorted order: the writer's own differs from call to call."""
     length = int.from_bytes(data[:8], "little")
     text = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()

@@ -24,7 +24,7 @@ LANDMARKS = (
 REGIONS = (
     (11248, "head"),
     (13294, "mouth_socket"),
-    (14062, "head"),
+    (14062, "socket_eye"),
     (17039, "mouth_gums_tongue"),
     (21451, "teeth"),
     (23021, "eye_left"),
@@ -32,7 +32,7 @@ REGIONS = (
 )
 """Where parts of the mesh end, from the README's table of geometries. What follows them (tear fluid, shells around the
 eyes, lashes) is see-through in the original, would hide the eyes here, and is left out."""
-NAMES = ("head", "mouth_socket", "mouth_gums_tongue", "teeth", "eye_left", "eye_right")
+NAMES = ("head", "mouth_socket", "socket_eye", "mouth_gums_tongue", "teeth", "eye_left", "eye_right")
 
 
 def read_ict(folder: Path) -> RawModel:
