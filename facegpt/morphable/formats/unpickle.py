@@ -53,6 +53,11 @@ def _encode(text: str, encoding: str = "latin1", errors: str = "strict") -> byte
     return text.encode("latin1", errors)
 
 
+def _empty() -> bytes:
+    """`bytes()`, as which protocol 2 writes an empty one; with an argument it could ask for any amount of memory."""
+    return b""
+
+
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _CALLS: dict[tuple[str, str], Any] = {
     **{(module, "_reconstruct"): np._core.multiarray._reconstruct for module in _MULTIARRAY},  # type: ignore[attr-defined]
@@ -60,6 +65,7 @@ _CALLS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _empty,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
     ("copy_reg", "_reconstructor"): _reconstructor,
