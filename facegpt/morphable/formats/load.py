@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from facegpt.morphable.bundled import bundled
@@ -77,18 +76,3 @@ def _read(path: Path, points: dict[int, Point] | None) -> RawModel:
     if suffix == ".npz":
         return read_gnm(path, points)
     raise FaceModelError(f"{path} is no format that is known; a face model is {KINDS}")
-
-
-def face_model_sha256(name: str) -> str:
-    """The sha256 of a stored face model, which is its file's; cheap, nothing is loaded. Raises FaceModelError."""
-    if name == BUNDLED:
-        return bundled().sha256
-    path = Path(name).expanduser()
-    if path.suffix != ".safetensors":
-        raise FaceModelError(
-            f"{name} is not stored as this project's .safetensors: run `facegpt import-face-model {name} "
-            f"{path.stem}.safetensors` first, and name that file"
-        )
-    if not path.is_file():
-        raise FaceModelError(f"no face model at {path}; `facegpt import-face-model` makes one")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
