@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/cluster.md", "docs/scale.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/cluster.md", "docs/scale.md", "docs/models.md")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
