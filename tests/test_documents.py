@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/cluster.md", "docs/scale.md", "docs/models.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/decisions.md",
+    "docs/cluster.md",
+    "docs/scale.md",
+    "docs/models.md",
+)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
