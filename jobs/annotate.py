@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="PATH", help="short for --set model.path=PATH; `null` looks at no face"
     )
     parser.add_argument(
+        "--face-model",
+        metavar="FILE",
+        help="short for --set model.face_model=FILE: the face model that the checkpoint was trained on",
+    )
+    parser.add_argument(
         "--detector", metavar="NAME", help="short for --set detector.name=NAME; `null` looks for no face"
     )
     parser.add_argument("--config", metavar="FILE", help="YAML; what it leaves out has its default")
@@ -74,7 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     # JSON quotes a name such that YAML, which the values of overrides are, reads it as the text that it is.
-    short = {"model.path": args.model, "detector.name": args.detector}
+    short = {
+        "model.path": args.model,
+        "model.face_model": args.face_model,
+        "detector.name": args.detector,
+    }
     names = [f"{key}={json.dumps(name)}" for key, name in short.items() if name is not None]
     config = load_config(args.config, [*args.overrides, *names])
     if args.print_config:

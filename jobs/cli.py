@@ -25,6 +25,8 @@ JOBS = {
     "imagine": "make 3D faces from a description",
     "train": "train FaceGPT",
     "evaluate": "measure a model",
+    "import-face-model": "store a published face model in this project's format",
+    "convert-face-model": "fit a mapping between two face models",
 }
 EXIT_CODES = "exit codes: 0 done, 1 finished with failures, 2 usage or configuration, 3 nothing could run"
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(name, JOBS, n=1, cutoff=0.0)[0]
         return _complain(f"there is no job {name!r}; did you mean {near!r}? `facegpt --help` lists them", 2)
     # Only the wanted job is imported: torch and Ray take seconds, and most jobs need neither.
-    job = importlib.import_module(f"jobs.{name}")
+    job = importlib.import_module(f"jobs.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=f"facegpt {name}",
         description=job.__doc__,
@@ -82,7 +84,7 @@ def _overview(given: list[str]) -> int:
         epilog="\n".join(
             [
                 "jobs:",
-                *(f"  {name:10} {summary}" for name, summary in JOBS.items()),
+                *(f"  {name:18} {summary}" for name, summary in JOBS.items()),
                 "",
                 "`facegpt JOB --help` has each job's arguments and examples.",
                 EXIT_CODES,

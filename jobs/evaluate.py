@@ -14,7 +14,7 @@ from facegpt.evaluation.geometry import landmark_nme
 from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions
 from facegpt.evaluation.rendered import evaluate_rendered, rank_correlation
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import CheckpointError
+from facegpt.model.checkpoint import BUNDLED, CheckpointError
 from facegpt.training.synthetic.faces import concatenate, render_faces
 from facegpt.training.synthetic.shards import HELD_OUT
 from pipeline.config import load_config
@@ -33,6 +33,9 @@ CHUNK = 64
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="'bundled', a checkpoint folder or a hub name")
     parser.add_argument("data", metavar="DATA", help="'rendered', or a folder with faces.jsonl")
+    parser.add_argument(
+        "--face-model", metavar="FILE", default=BUNDLED, help="the face model that MODEL was trained on"
+    )
     parser.add_argument("--faces", type=int, default=1024, help="how many rendered faces (default 1024)")
     parser.add_argument("--config", help="YAML file: the detector's settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(2)
     config = load_config(args.config, args.set)
     try:
-        annotator = FaceAnnotator.from_pretrained(args.model)
+        annotator = FaceAnnotator.from_pretrained(args.model, face_model=args.face_model)
     except CheckpointError as error:
         raise UsageError(str(error)) from None
     if args.data == RENDERED:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from facegpt.model.checkpoint import CheckpointError, load
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor
 from facegpt.morphable import FaceModel, bundled
+from facegpt.morphable.formats.load import BUNDLED, stored_model
 from facegpt.training.config import TrainConfig, train_config
 from facegpt.training.initial import VOCABULARY, let_imagine, small_model
 from facegpt.training.loop import Trainer
 from facegpt.training.objectives import trunk_of
 from facegpt.training.pool import shards_needed
+from facegpt.training.portraits import check_trainable
 from facegpt.training.synthetic.shards import HELD_OUT, render_shards
 from facegpt.training.writer import DialogueWriter, small_processor
 from pipeline.errors import UsageError
@@ -40,6 +42,11 @@ log = logging.getLogger("facegpt.train")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="YAML file of training settings")
     parser.add_argument(
+        "--face-model",
+        metavar="FILE",
+        help="the face model to train on, in place of the config's (default bundled)",
+    )
+    parser.add_argument(
         "--render-workers",
         type=int,
         default=1,
@@ -50,10 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = read_config(args.config)
+    if args.face_model is not None:
+        config = replace(config, face_model=args.face_model)
+    face_model = read_face_model(config.face_model)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    face_model = bundled()
     with render_ahead(config, max(1, args.render_workers)) as failed:
         model_folder = output / "model"
         model, processor = _start(config, face_model, model_folder)
@@ -86,6 +95,18 @@ def read_config(path: str) -> TrainConfig:
         raise UsageError(f"{path}: {error}") from None
 
 
+def read_face_model(name: str) -> FaceModel:
+    """The face model to train on; raises UsageError with one clear line if it is missing or cannot be trained on."""
+    if name == BUNDLED:
+        return bundled()
+    try:
+        model = stored_model(Path(name).expanduser())
+        check_trainable(model)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return model
+
+
 def _start(
     config: TrainConfig, face_model: FaceModel, folder: Path
 ) -> tuple[FaceGptForConditionalGeneration, FaceGptProcessor]:
@@ -97,7 +118,11 @@ def _start(
         except (CheckpointError, TypeError) as error:
             raise UsageError(f"cannot start from {config.initial}: {error}") from None
         if start.model.config.face_model_sha256 != face_model.sha256:
-            raise UsageError(f"cannot start from {config.initial}: it was trained on another face model")
+            raise UsageError(
+                f"cannot start from {config.initial}: it was trained on face model {start.model.config.face_model_id} "
+                f"({start.model.config.face_model_sha256[:8]}), not on {face_model.id} ({face_model.sha256[:8]}); "
+                "train from untrained weights (no `initial`), or with that face model"
+            )
         let_imagine(start.model, seed=config.seed)
         return start.model, start.processor
     model = small_model(face_model, config.seed)
@@ -123,7 +148,13 @@ def render_ahead(config: TrainConfig, workers: int) -> Iterator[Any]:
     processes = [
         context.Process(
             target=render_shards,
-            args=(config.synthetic_folder, config.shard_faces, config.size, numbers[k::workers]),
+            args=(
+                config.synthetic_folder,
+                config.shard_faces,
+                config.size,
+                numbers[k::workers],
+                config.face_model,
+            ),
             daemon=True,
         )
         for k in range(workers)

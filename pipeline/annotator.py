@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from pipeline.sources import describe
 if TYPE_CHECKING:
     from facegpt.model.annotation import FaceAnnotation
     from facegpt.morphable import FaceModel
+
+
+BUNDLED = "bundled"
 
 
 class Annotator(Protocol):
@@ -57,12 +60,14 @@ class AnnotatorSource(Protocol):
 class Checkpoint:
     """A FaceGPT checkpoint by folder, hub name or `bundled`; asking it anything does not load it, nor import torch.
 
+    `face_model`: the face model that it was trained on, `bundled` or a stored one.
+
     Raises (when made):
-        UsageError: there is no checkpoint of that name.
+        UsageError: there is no checkpoint of that name, no such face model, or it was trained on another one.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, face_model: str = BUNDLED) -> None:
+        self.name, self.face_model = name, face_model
         self.folder = _locate(name)
         try:
             self._config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
@@ -70,6 +75,7 @@ class Checkpoint:
             raise UsageError(
                 f"no FaceGPT checkpoint in {self.folder} (model.path): {describe(error)}"
             ) from error
+        check_face_model(self._config, name, face_model)
 
     @property
     def crop_size(self) -> int:
@@ -90,22 +96,48 @@ class Checkpoint:
 
     @property
     def licences(self) -> dict[str, str]:
-        """By weight: the model's, from its card, and the bundled face model's."""
-        assets = Path(str(files("facegpt"))) / "assets"
-        return {
-            f"model {self.name}": card_licence(self.folder),
-            "face model": card_licence(assets / "anny-head"),
-        }
+        """By weight: the model's, from its card, and the face model's, from its card or its own header."""
+        return {f"model {self.name}": card_licence(self.folder), "face model": self._face_licence()}
+
+    def _face_licence(self) -> str:
+        if self.face_model == BUNDLED:
+            return card_licence(Path(str(files("facegpt"))) / "assets" / "anny-head")
+        from facegpt.morphable.formats.load import stored_model
+
+        return stored_model(Path(self.face_model).expanduser()).licence or "not stated in the face model"
 
     def load(self, device: str) -> Annotator:
         """Loads it on `cpu` or `cuda`."""
         from facegpt.model.annotator import FaceAnnotator
 
-        return FaceAnnotator.from_pretrained(self.name, device=device)
+        return FaceAnnotator.from_pretrained(self.name, device=device, face_model=self.face_model)
+
+
+def check_face_model(config: dict[str, Any], name: str, face_model: str) -> None:
+    """Raises UsageError unless the checkpoint `name` with `config` was trained on `face_model`; loads neither."""
+    path = Path(face_model).expanduser()
+    if face_model == BUNDLED:
+        path = Path(str(files("facegpt"))) / "assets" / "anny-head" / "face_model.safetensors"
+    elif path.suffix != ".safetensors":
+        raise UsageError(
+            f"model.face_model {face_model} is not stored as this project's .safetensors: run `facegpt "
+            f"import-face-model {face_model} {path.stem}.safetensors` first, and name that file"
+        )
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"cannot read the face model {face_model}: {describe(error)}") from None
+    wanted = config.get("face_model_sha256")
+    if wanted and wanted != found:
+        raise UsageError(
+            f"checkpoint {name} was trained on face model {config.get('face_model_id')} ({wanted[:8]}), not on "
+            f"{face_model} ({found[:8]}): name that face model (--face-model), or a checkpoint that was trained on "
+            "this one (--model; facegpt train makes one)"
+        )
 
 
 def _locate(name: str) -> Path:
-    if name == "bundled":
+    if name == BUNDLED:
         return Path(str(files("facegpt"))) / "assets" / "facegpt-small"
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -69,10 +69,12 @@ class ModelConfig(Section):
     """FaceGPT.
 
     `path`: a folder, `bundled`, or `"null"`, which says the mean face of everything (a dry run). `device`: auto is a
-    GPU if there is one. `micro_batch`: crops.
+    GPU if there is one. `micro_batch`: crops. `face_model`: the one that the model was trained on, `bundled` or a
+    .safetensors of `facegpt import-face-model`.
     """
 
     path: Name = "bundled"
+    face_model: Name = "bundled"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     micro_batch: Positive = 32
 

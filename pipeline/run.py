@@ -132,7 +132,9 @@ class Run:
 
 def model_of(config: RunConfig) -> AnnotatorSource:
     """The model that a configuration names, not loaded yet; raises UsageError if there is none."""
-    return NullSource() if config.model.path == NULL else Checkpoint(config.model.path)
+    if config.model.path == NULL:
+        return NullSource()
+    return Checkpoint(config.model.path, config.model.face_model)
 
 
 def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:

@@ -36,7 +36,7 @@ PACKAGES = (
 PARTS = {
     "config": "the configuration (decode or output)",
     "detector": "the detector, its settings or its weights",
-    "model": "the model",
+    "model": "the model or its face model",
     "code": "the code of facegpt",
 }
 SAID: dict[str, type] = {

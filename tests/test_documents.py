@@ -15,6 +15,7 @@ DOCUMENTS = (
     "docs/cluster.md",
     "docs/scale.md",
     "docs/drills.md",
+    "docs/models.md",
 )
 
 

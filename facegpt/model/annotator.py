@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 
 from facegpt.evaluation.geometry import psnr
 from facegpt.model.annotation import FaceAnnotation
-from facegpt.model.checkpoint import BUNDLED, Checkpoint, load
+from facegpt.model.checkpoint import BUNDLED, Checkpoint, CheckpointError, load
 from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
@@ -42,9 +43,19 @@ class FaceAnnotator:
         self.checkpoint, self.face_model, self.device = checkpoint, face_model, device
 
     @classmethod
-    def from_pretrained(cls, name: str = BUNDLED, device: str = "cpu") -> FaceAnnotator:
-        """Loads a checkpoint by folder, hub name or "bundled"; raises CheckpointError with the way out."""
-        return cls(load(name, device), copy.deepcopy(bundled()).to(device), device)
+    def from_pretrained(
+        cls, name: str = BUNDLED, device: str = "cpu", face_model: str = BUNDLED
+    ) -> FaceAnnotator:
+        """Loads a checkpoint by folder, hub name or "bundled", and the face model that it was trained on: "bundled",
+        or a file of `FaceModel.save`. Raises CheckpointError with the way out.
+        """
+        try:
+            known = bundled() if face_model == BUNDLED else FaceModel.load(Path(face_model).expanduser())
+            return cls(load(name, device), copy.deepcopy(known).to(device), device)
+        except CheckpointError:
+            raise
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{error}; a checkpoint needs the face model it was trained on") from None
 
     @property
     def digest(self) -> str:

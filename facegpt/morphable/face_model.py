@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 FORMAT = "facegpt-face-model"
+ACTIONS, SIGMA = "action", "sigma"
+SMALL = ("shape_basis", "expression_basis", "albedo_mean", "albedo_basis", "albedo_examples")
+COUNTS = ("triangles", "landmark_vertices", "jaw_vertices", "regions")
 TENSORS = (
     "mean",
     "shape_basis",
@@ -34,8 +37,10 @@ class FaceModel(nn.Module):
     """A linear 3DMM: `vertices = mean + shape_basis @ shape + expression_basis @ expression`, albedo likewise.
 
     Frame: metres, x right in the image (the subject's left), y up, z towards the camera, origin midway between the
-    eyes, interpupillary distance 63 mm. Shape and albedo coefficients count standard deviations, expression
-    coefficients are ARKit action strengths in 0..1. Albedo is linear RGB in 0..1.
+    eyes, interpupillary distance 63 mm. Shape and albedo coefficients count standard deviations. Expression
+    coefficients are, as `expression_unit` says, strengths of named actions in 0..1 ("action", as the bundled model's
+    ARKit ones) or standard deviations ("sigma"). Albedo is linear RGB in 0..1; a model may have no albedo or no
+    expression modes. `licence` and `conversion` say where a model comes from and what was done to bring it here.
 
     Buffers: mean (V,3), shape_basis (S,V,3), expression_basis (E,V,3), albedo_mean (V,3), albedo_basis (A,V,3),
     albedo_examples (N,A), triangles (F,3) counter-clockwise from outside, uv (V,2), regions (V,), landmark_vertices
@@ -65,8 +70,13 @@ class FaceModel(nn.Module):
         sha256: str,
         region_names: tuple[str, ...],
         expression_names: tuple[str, ...],
+        expression_unit: str = ACTIONS,
+        licence: str = "",
+        conversion: str = "",
     ) -> None:
         super().__init__()
+        if expression_unit not in (ACTIONS, SIGMA):
+            raise ValueError(f"face model {id} has expression unit {expression_unit!r}, not action or sigma")
         missing = [name for name in TENSORS if name not in tensors]
         if missing:
             raise ValueError(f"face model {id} lacks {', '.join(missing)}")
@@ -77,6 +87,9 @@ class FaceModel(nn.Module):
         self.sha256 = sha256
         self.region_names = region_names
         self.expression_names = expression_names
+        self.expression_unit = expression_unit
+        self.licence = licence
+        self.conversion = conversion
 
     @property
     def n_vertices(self) -> int:
@@ -129,39 +142,67 @@ class FaceModel(nn.Module):
         points: Tensor = (corners * weights[..., None]).sum(-2)
         return points
 
-    def save(self, path: Path) -> None:
-        """Writes the model as one safetensors file (bases in float16), readable by `load`."""
-        small = ("shape_basis", "expression_basis", "albedo_mean", "albedo_basis", "albedo_examples")
+    def to_bytes(self) -> bytes:
+        """The model as a safetensors file (bases in float16); the same model gives the same bytes."""
         tensors = {name: getattr(self, name).cpu().contiguous() for name in TENSORS}
-        for name in small:
-            tensors[name] = tensors[name].half()
-        for name in ("triangles", "landmark_vertices", "jaw_vertices", "regions"):
-            tensors[name] = tensors[name].to(torch.int32)
+        tensors |= {name: tensors[name].half() for name in SMALL}
+        tensors |= {name: tensors[name].to(torch.int32) for name in COUNTS}
         header = {
             "format": FORMAT,
             "id": self.id,
             "region_names": json.dumps(self.region_names),
             "expression_names": json.dumps(self.expression_names),
+            "expression_unit": self.expression_unit,
+            "licence": self.licence,
+            "conversion": self.conversion,
         }
-        save_file(tensors, str(path), metadata=header)
+        return sorted_header(tensor_bytes(tensors, metadata=header))
+
+    def save(self, path: Path) -> None:
+        """Writes the model as one safetensors file, readable by `load`."""
+        path.write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: Path) -> FaceModel:
         """Reads a model that `save` wrote; raises FileNotFoundError, or ValueError if the file is something else."""
         if not path.is_file():
             raise FileNotFoundError(f"no face model at {path}")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise ValueError(
-                    f"{path} is not a face model of this project (format {header.get('format')!r})"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        return cls.from_bytes(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "this") -> FaceModel:
+        """The inverse of `to_bytes`; its sha256 is that of the bytes. Raises ValueError, which calls them `name`."""
+        header = safetensors_metadata(data)
+        if header.get("format") != FORMAT:
+            raise ValueError(f"{name} is not a face model of this project (format {header.get('format')!r})")
         return cls(
-            tensors,
+            parse_tensors(data),
             id=header["id"],
-            sha256=digest,
+            sha256=hashlib.sha256(data).hexdigest(),
             region_names=tuple(json.loads(header["region_names"])),
             expression_names=tuple(json.loads(header["expression_names"])),
+            expression_unit=header.get("expression_unit", ACTIONS),
+            licence=header.get("licence", ""),
+            conversion=header.get("conversion", ""),
         )
+
+
+def safetensors_metadata(data: bytes) -> dict[str, str]:
+    """The metadata in the header of a safetensors file; empty if there is none, or if it is no such file."""
+    length = int.from_bytes(data[:8], "little")
+    if not 0 < length <= len(data) - 8:
+        return {}
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except ValueError:
+        return {}
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with a header in sorted order: the writer's own differs from call to call."""
+    length = int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]

@@ -14,13 +14,15 @@ from facegpt.training.losses import LossWeights
 class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
-    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. A run has
+    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. `face_model`:
+    "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. A run has
     four stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps` and `language_steps`, any of which
     may be 0. In the language stage, `descriptions` faces of a batch are also learned from words alone.
     """
 
     output: str
     initial: str | None = None
+    face_model: str = "bundled"
     synthetic_folder: str = ".cache/synthetic"
     shard_faces: int = 4096
     size: int = 112

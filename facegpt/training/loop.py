@@ -20,7 +20,7 @@ from facegpt.training.config import TrainConfig
 from facegpt.training.objectives import Objectives, Terms, trunk_of
 from facegpt.training.pool import Batch, ShardPool, take
 from facegpt.training.stages import Name, Stage, learning_rate, stage_at
-from facegpt.training.synthetic.shards import HELD_OUT, ShardStore
+from facegpt.training.synthetic.shards import HELD_OUT, store_of
 from facegpt.training.writer import Text
 
 # The text of a batch, for the step: whether there is any is the writer's choice.
@@ -66,7 +66,7 @@ class Trainer:
         self.face_model, self.failed = face_model, failed
         self.objectives = Objectives(config, face_model)
         self.mirror = Mirror(face_model)
-        self.store = ShardStore(Path(config.synthetic_folder), config.shard_faces, config.size)
+        self.store = store_of(config.synthetic_folder, config.shard_faces, config.size, face_model)
         self.pool = ShardPool(config, self.store, face_model, failed)
         module: nn.Module = model
         module.to(config.device)

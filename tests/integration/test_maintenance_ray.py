@@ -46,7 +46,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda name: FakeSource())
+    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from pipeline.storage import Storage
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda name: FakeSource())
+    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_an_output_of_other_code_or_model_is_refused(
     parts = fingerprints(RunConfig(), "another model")
     write_record(Storage(str(tmp_path / "out")), new_record(RunConfig(), FakeSource(), parts))
     assert main(["annotate", str(photos), str(tmp_path / "out")]) == 2
-    assert "the model changed since" in complaint(capsys)
+    assert "the model or its face model changed since" in complaint(capsys)
 
 
 def test_the_config_can_be_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SHARDS = ["0000-000000", "0000-000001", "0000-000002"]
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda name: FakeSource())
+    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
 
 
 @pytest.fixture

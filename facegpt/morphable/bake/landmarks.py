@@ -13,6 +13,7 @@ import numpy as np
 from facegpt.morphable.bake.appearance import brow_line, smoothstep
 from facegpt.morphable.bake.heads import I64
 from facegpt.morphable.bake.shape import F64, LinearHead
+from facegpt.morphable.rays import outermost
 
 # (vertices, triangles, pixels) -> triangle per pixel (-1 outside) and barycentric coordinates, orthographic
 # from the front
@@ -123,25 +124,10 @@ def inner_landmarks(head: LinearHead, names: tuple[str, ...], rasterize: Rasteri
 
 
 def _outermost(head: LinearHead, z: float, angle: float) -> tuple[float, I64, F64] | None:
-    """Farthest skin hit of the ray from the jaw axis at depth `z` towards `angle` (Moeller-Trumbore)."""
+    """Farthest skin hit of the ray from the jaw axis at depth `z` towards `angle`."""
     triangles = head.triangles[(head.regions == 0)[head.triangles].all(1)]
-    a, b, c = (head.mean[triangles[:, k]].astype(np.float64) for k in range(3))
-    origin, direction = np.array([0, JAW_AXIS_Y, z]), np.array([np.cos(angle), np.sin(angle), 0])
-    e1, e2 = b - a, c - a
-    p = np.cross(direction, e2)
-    determinant = (e1 * p).sum(1)
-    safe = np.where(np.abs(determinant) < 1e-14, 1, determinant)
-    s = origin - a
-    u = (s * p).sum(1) / safe
-    q = np.cross(s, e1)
-    v = (q @ direction) / safe
-    t = (e2 * q).sum(1) / safe
-    hit = (np.abs(determinant) >= 1e-14) & (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (t > 0.02)
-    if not hit.any():
-        return None
-    index = np.flatnonzero(hit)[np.argmax(t[hit])]
-    weights = np.array([1 - u[index] - v[index], u[index], v[index]])
-    return float(t[index]), triangles[index], weights
+    corners = head.mean[triangles].astype(np.float64)
+    return outermost(corners, triangles, np.array([0, JAW_AXIS_Y, z]), angle)
 
 
 def _jaw_row(head: LinearHead, angle: float) -> tuple[F64, list[tuple[I64, F64]]]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
 
 CHUNK = 64
@@ -76,12 +76,19 @@ class ShardStore:
         )
 
 
-def render_shards(folder: str, faces: int, size: int, numbers: list[int]) -> None:
-    """Renders shards in order on one thread, at low priority: the body of a render process."""
-    from facegpt.morphable import bundled
+def store_of(folder: str, faces: int, size: int, model: FaceModel) -> ShardStore:
+    """The cache for faces of `model`: that of another than the bundled one is a folder of its own, by its sha256."""
+    own = Path(folder) if model.sha256 == bundled().sha256 else Path(folder) / model.sha256[:16]
+    return ShardStore(own, faces, size)
 
+
+def render_shards(
+    folder: str, faces: int, size: int, numbers: list[int], face_model: str = "bundled"
+) -> None:
+    """Renders shards in order on one thread, at low priority: the body of a render process."""
     torch.set_num_threads(1)
     os.nice(5)
-    store = ShardStore(Path(folder), faces, size)
+    model = bundled() if face_model == "bundled" else FaceModel.load(Path(face_model).expanduser())
+    store = store_of(folder, faces, size, model)
     for number in numbers:
-        store.make(bundled(), number)
+        store.make(model, number)

@@ -1,0 +1,1 @@
+"""From the parameters of one face model to those of another: surfaces, registration, the fitted mapping."""

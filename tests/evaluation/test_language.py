@@ -1,0 +1,38 @@
+"""Figures of text to 3D and of chat, on a checkpoint that has learned nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions
+from facegpt.model.checkpoint import Checkpoint
+from facegpt.morphable import bundled
+from facegpt.training.initial import small_model
+from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
+from facegpt.training.writer import small_processor
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Checkpoint:
+    model = small_model(bundled(), seed=0).eval()
+    image_tokens = model.config.backbone_config.image_seq_length
+    return Checkpoint(model, small_processor(bundled(), image_tokens, 1024), "none")
+
+
+@pytest.fixture(scope="module")
+def faces() -> SyntheticFaces:
+    return render_faces(bundled(), seed=3, count=24)
+
+
+def test_who_has_learned_nothing_is_no_better_than_the_mean_face(
+    untrained: Checkpoint, faces: SyntheticFaces
+) -> None:
+    figures = evaluate_descriptions(untrained, bundled(), faces, 24)
+    assert figures["described_present"] < figures["described_by_mean_face"] + 0.15
+    assert 0.05 < figures["described_by_mean_face"] < 0.7
+    assert figures["described_wholly"] <= figures["described_present"]
+    assert figures == evaluate_descriptions(untrained, bundled(), faces, 24)
+
+
+def test_babble_answers_nothing(untrained: Checkpoint, faces: SyntheticFaces) -> None:
+    assert evaluate_chat(untrained, bundled(), faces, 6) == {"chat_right": 0.0}
