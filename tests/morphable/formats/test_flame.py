@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from face_files import Ch, assert_is_head, flame, head, python2_pickle
+from face_files import assert_is_head, flame, head
+from old_pickle import Ch, python2_pickle
 
 from facegpt.morphable.formats import FaceModelError
 from facegpt.morphable.formats.load import load_face_model
