@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
         if checkpoint.model.config.face_model_sha256 != model.sha256:
             raise UsageError(f"{args.model} was trained on another face model than {model.id}")
         seeds = range(args.seed, args.seed + args.count)
-        theta = imagine(checkpoint.model, checkpoint.processor, args.text, seeds, args.temperature)
+        theta = imagine(
+            checkpoint.model, checkpoint.processor, args.text, seeds, model.albedo_examples, args.temperature
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     try:

@@ -42,7 +42,13 @@ def evaluate_descriptions(
     mean_face = describe(nothing, names)[0]
     for i in range(min(count, len(true))):
         described = describe_face(seen[i], dict(zip(FEATURES, forms[i], strict=True)), rng)
-        made = imagine(checkpoint.model, checkpoint.processor, described.text, (2 * i, 2 * i + 1))
+        made = imagine(
+            checkpoint.model,
+            checkpoint.processor,
+            described.text,
+            (2 * i, 2 * i + 1),
+            face_model.albedo_examples,
+        )
         own = dict(zip(FEATURES, form(made.shape)[0].tolist(), strict=True))
         there.append(present(described, describe(made, names)[0], own))
         plain += present(described, mean_face, dict.fromkeys(FEATURES, 0.0))
