@@ -149,6 +149,13 @@ def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str
 def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
     manifest = read_manifest(run.storage)
     done = set(committed_shards(run.storage))
+    stray = len(done - {ref.shard for ref in manifest.shards})
+    if stray:
+        # Their numbers would be given to other images, which would count as committed then.
+        raise UsageError(
+            f"OUTPUT {run.storage.root} is damaged: {stray} committed shards stand in no part of the manifest. Put it "
+            "back as it was, choose a new OUTPUT, or --replace"
+        )
     left = [ref for ref in manifest.shards if ref.shard not in done]
     if not feed.wait() and not left:
         say(_found(feed, location))

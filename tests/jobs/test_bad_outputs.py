@@ -119,6 +119,11 @@ CASES: dict[str, tuple[Damage, tuple[str, ...], str]] = {
         tuple({*EVERY} - {"report"}),
         "has no column etag, shard, size, uri",
     ),
+    "manifest gone": (
+        without(MANIFEST),
+        ("annotate",),
+        "2 committed shards stand in no part of the manifest",
+    ),
     "ledger cut off": (cut(LEDGER), ("forget", "report"), REPAIRS),
     "ledger foreign": (foreign(LEDGER), ("forget", "report"), REPAIRS),
     "ledger gone": (without(LEDGER), ("forget", "report"), REPAIRS),

@@ -214,8 +214,8 @@ def test_an_error_before_the_start_writes_nothing(
 
 def test_a_manifest_that_cannot_be_written_is_one_line(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest").write_bytes(b"a file where a folder should be")
     with Feed(Storage(str(tmp_path / "out")), str(photos), CONFIG) as feed:
+        (tmp_path / "out" / "manifest").write_bytes(b"a file where a folder should be")
         feed.start(1)
         assert feed.wave(1) == []
         assert feed.error.startswith(f"cannot write the manifest of {tmp_path / 'out'}: ")
