@@ -36,7 +36,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RanError
         yield
 
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda name: FakeSource())
+    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
     monkeypatch.setattr(pipeline.graph, "cluster", cluster)
 
 

@@ -39,7 +39,7 @@ def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda name: FakeSource())
+    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
     s3fs.S3FileSystem.clear_instance_cache()
     storage_module.s3.cache_clear()
     if not storage_module.s3().exists("empty"):
