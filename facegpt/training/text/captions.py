@@ -66,7 +66,7 @@ SENTENCES: tuple[tuple[tuple[str, ...], ...], ...] = (
 often leaves open has a sentence of its own: a comma would be weighed for all that may follow it together.
 """
 
-CAUTION = 0.97
+CAUTION = 0.95
 """A value is said if the chance that it may be said exceeds this times the chance that nothing need be said."""
 
 
