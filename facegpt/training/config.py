@@ -16,8 +16,9 @@ class TrainConfig:
 
     `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. `face_model`:
     "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. A run has
-    four stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps` and `language_steps`, any of which
-    may be 0. In the language stage, `descriptions` faces of a batch are also learned from words alone.
+    five stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `language_steps` and
+    `together_steps`, any of which may be 0. In the last two, `descriptions` faces of a batch are also learned from
+    words alone.
     """
 
     output: str
@@ -31,6 +32,7 @@ class TrainConfig:
     trunk_steps: int = 6000
     polish_steps: int = 3000
     language_steps: int = 4000
+    together_steps: int = 0
     batch: int = 32
     reuse: float = 4.0
     pool: int = 8
@@ -38,6 +40,7 @@ class TrainConfig:
     points_learning_rate: float = 4e-3
     learning_rate: float = 1.5e-3
     polish_learning_rate: float = 5e-4
+    together_learning_rate: float = 4e-4
     final_learning_rate: float = 1e-5
     warmup: int = 200
     weight_decay: float = 0.02
@@ -58,7 +61,13 @@ class TrainConfig:
     @property
     def steps(self) -> int:
         """Length of the whole run."""
-        return self.points_steps + self.trunk_steps + self.polish_steps + self.language_steps
+        return (
+            self.points_steps
+            + self.trunk_steps
+            + self.polish_steps
+            + self.language_steps
+            + self.together_steps
+        )
 
 
 def train_config(values: Mapping[str, Any]) -> TrainConfig:

@@ -165,7 +165,7 @@ class Trainer:
         module: nn.Module = model
         module.train()
         trunk_of(model).train(name in ("points", "trunk")).requires_grad_(name != "language")
-        settling = self.state.step - stage.first < self.config.warmup
+        settling = name == "language" and self.state.step - stage.first < self.config.warmup
         model.backbone.model.vision_tower.whiten.train(settling)
 
     def _terms(
@@ -182,8 +182,9 @@ class Trainer:
                 return self.objectives.points(model, batch, images)
             case "trunk" | "polish":
                 return self.objectives.trunk(model, batch, images)
-            case "language":
-                return self.objectives.language(model, batch, images, self.writer(batch, step), noise)
+            case "language" | "together":
+                text = self.writer(batch, step)
+                return self.objectives.language(model, batch, images, text, noise, stage == "together")
 
     @torch.no_grad()
     def _follow(self) -> None:

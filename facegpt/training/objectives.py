@@ -18,6 +18,7 @@ from facegpt.training.text.features import FORM, FormMeasures
 from facegpt.training.writer import Described, Text
 
 Terms = dict[str, Tensor]
+TRUNK = "trunk_"
 
 
 def trunk_of(model: FaceGptForConditionalGeneration) -> FaceTrunk:
@@ -60,8 +61,10 @@ class Objectives:
         images: Tensor,
         text: Text,
         noise: torch.Generator,
+        together: bool = False,
     ) -> Terms:
-        """The loss of the face that <FACE> becomes, and of the text and the imagined faces, if there are any.
+        """The loss of the face that <FACE> becomes, and of the text and the imagined faces, if there are any;
+        `together` with the losses of the trunk, named `trunk_`.
 
         <FACE> is to become what the trunk guesses: the truth would add nothing but the noise of what the picture does
         not show. Terms named `true_` measure it against the truth.
@@ -81,7 +84,8 @@ class Objectives:
         listening.remove()
         if output.theta is None or output.log_error is None:
             raise RuntimeError("a training batch without a <FACE> token")
-        guess = model.face_head.scaled(kept[0].guess.detach())[0]
+        seen = kept[0]
+        guess = model.face_head.scaled(seen.guess.detach())[0]
         terms, _ = theta_losses(
             self._split(output.theta), self._split(guess), None, self.skin, self.config.size
         )
@@ -91,6 +95,12 @@ class Objectives:
             terms["text"] = output.loss
         if text.described is not None:
             terms |= self._imagined(model, batch, text.described, noise)
+        if together:
+            own = {
+                **self._points(trunk_of(model), batch, seen.points, seen.spread),
+                **self._face(batch, *model.face_head.scaled(seen.guess)),
+            }
+            terms |= {f"{TRUNK}{name}": term for name, term in own.items()}
         return {**terms, **{f"true_{name}": term.detach() for name, term in true.items()}}
 
     def _imagined(
@@ -127,7 +137,12 @@ class Objectives:
             "imagined": c.imagine_weight,
             "named": c.named_weight,
         }
-        return torch.stack([weights[name] * term for name, term in terms.items() if name in weights]).sum()
+        weighted = [
+            weights[name.removeprefix(TRUNK)] * term
+            for name, term in terms.items()
+            if name.removeprefix(TRUNK) in weights
+        ]
+        return torch.stack(weighted).sum()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)

@@ -1,4 +1,4 @@
-"""The stages of a run, in order: points, then the whole trunk of the vision tower, its polish, then the language."""
+"""The stages of a run, in order: points, the trunk of the vision tower, its polish, the language, all together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from facegpt.training.config import TrainConfig
 
-Name = Literal["points", "trunk", "polish", "language"]
+Name = Literal["points", "trunk", "polish", "language", "together"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Stage:
     its own guess of the face, without the language model. polish: the same with the statistics of its batch norms
     fixed, since those of a small batch are a noise that hides what is faint. language: <FACE>, captions and dialogues;
     the trunk is held fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than
-    together with the others.
+    together with the others. together: trunk and language at once, each with its own losses, and the trunk with that of
+    the text as well: what captions need of a picture is not what moves the most points.
     """
 
     name: Name
@@ -36,6 +37,7 @@ def stages_of(config: TrainConfig) -> list[Stage]:
         ("trunk", c.trunk_steps, c.learning_rate),
         ("polish", c.polish_steps, c.polish_learning_rate),
         ("language", c.language_steps, c.learning_rate),
+        ("together", c.together_steps, c.together_learning_rate),
     ]
     for name, length, peak in lengths:
         if length:
