@@ -76,15 +76,16 @@ def test_a_bad_config_is_one_clear_line(
 
 
 def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = write(
-        tmp_path / "config.yaml", initial="bundled", points_steps=0, trunk_steps=0, language_steps=1
-    )
+    none = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
+    config = write(tmp_path / "config.yaml", initial="bundled", **none, together_steps=1)
     assert main(["train", config]) == 0
     bundled, trained = (
         load(name).model.state_dict() for name in ("bundled", str(tmp_path / "run" / "model"))
     )
     same = [torch.allclose(trained[name], value, atol=0.05) for name, value in bundled.items()]
     assert sum(same) > 0.95 * len(same)
+    for part in (".trunk.", "language_model"):
+        assert any(part in name and not torch.equal(trained[name], value) for name, value in bundled.items())
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from facegpt.training.config import TrainConfig
 from facegpt.training.stages import learning_rate, stage_at, stages_of
 
-CONFIG = TrainConfig(output="", points_steps=10, trunk_steps=15, polish_steps=5, language_steps=5, warmup=2)
+CONFIG = TrainConfig(
+    output="",
+    points_steps=10,
+    trunk_steps=15,
+    polish_steps=5,
+    language_steps=5,
+    together_steps=5,
+    warmup=2,
+)
 
 
 def test_stages_follow_each_other_without_gap() -> None:
@@ -15,14 +23,16 @@ def test_stages_follow_each_other_without_gap() -> None:
         ("trunk", 10, 25),
         ("polish", 25, 30),
         ("language", 30, 35),
+        ("together", 35, 40),
     ]
-    assert CONFIG.steps == 35
-    assert [stage_at(CONFIG, step).name for step in (9, 10, 25, 30, 35)] == [
+    assert CONFIG.steps == 40
+    assert [stage_at(CONFIG, step).name for step in (9, 10, 25, 30, 35, 40)] == [
         "points",
         "trunk",
         "polish",
         "language",
-        "language",
+        "together",
+        "together",
     ]
 
 
@@ -32,7 +42,7 @@ def test_an_empty_stage_is_left_out() -> None:
 
 
 def test_every_stage_warms_up_to_its_peak_and_cools_down() -> None:
-    rates = [learning_rate(CONFIG, step) for step in range(35)]
+    rates = [learning_rate(CONFIG, step) for step in range(40)]
     for stage in stages_of(CONFIG):
         own = rates[stage.first : stage.last]
         assert own[0] == stage.peak / 2 and max(own) == stage.peak == own[2]
