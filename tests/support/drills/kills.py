@@ -25,15 +25,16 @@ class Target:
         """Whether the run goes on, with shards still to commit."""
         return self.job.process.poll() is None and commits(self.job.output) < self.scene.shards
 
-    def await_moment(self, rng: random.Random) -> None:
-        """Returns at a random moment: while the run starts, or in the first half of what is left to commit.
+    def await_moment(self, rng: random.Random, begun: bool = False) -> None:
+        """Returns at a random moment: while the run starts, unless it has `begun` its work, or in the first half of what
+        is left to commit.
 
         Later ones would often come after the end, since the null model is quick.
         """
         there = commits(self.job.output)
         more = rng.randrange(max(1, (self.scene.shards - there) // 2))
         self.job.wait_for_commits(there + more)
-        time.sleep(rng.random() * (self.scene.pace if more else self.scene.seconds / 2))
+        time.sleep(rng.random() * (self.scene.pace if more or begun else self.scene.seconds / 2))
 
     def struck(self, killed: int) -> int:
         """How many of the killed count: all, if there is a shard that was not committed by then, else none."""
@@ -49,7 +50,7 @@ def one_of(word: str) -> Strike:
 
     def strike(target: Target, rng: random.Random) -> int:
         target.job.await_members(word)
-        target.await_moment(rng)
+        target.await_moment(rng, begun=True)
         victims = target.job.await_members(word)
         return target.struck(kill(rng.sample(victims, min(1, len(victims)))))
 
