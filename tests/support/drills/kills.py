@@ -26,8 +26,8 @@ class Target:
         return self.job.process.poll() is None and commits(self.job.output) < self.scene.shards
 
     def await_moment(self, rng: random.Random, begun: bool = False) -> None:
-        """Returns at a random moment: while the run starts, unless it has `begun` its work, or in the first half of what
-        is left to commit.
+        """Returns at a random moment: while the run starts, unless it has `begun` its work, or in the first half of
+        what is left to commit.
 
         Later ones would often come after the end, since the null model is quick.
         """
