@@ -55,6 +55,7 @@ def test_text_loss_scores_only_what_is_labelled() -> None:
     assert torch.allclose(loss, expected, atol=1e-5)
 
 
+@torch.no_grad()
 def test_label_weights_say_how_much_a_token_counts() -> None:
     model, own = conv_model(), processor()
     said = [*own.encode("yes."), EOS]
