@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.imagined import PICTURE, write_faces
 
 EXAMPLES = """\
-  facegpt imagine "a narrow face, raised brows, mouth wide open, looking left" imagined/
+  facegpt imagine "a narrow face, broad smile, looking left" imagined/
   facegpt imagine "broad smile, light from the left" imagined/ --count 9 --seed 100
 """
 
