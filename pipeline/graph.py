@@ -29,6 +29,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import NothingRanError, UsageError
 from pipeline.guarded import annotate_work
 from pipeline.head import watched
+from pipeline.leftovers import await_threads
 from pipeline.records import ShardOutcome, ShardRef, ShardTask
 from pipeline.sources import describe
 from pipeline.storage import Storage
@@ -46,6 +47,7 @@ from pipeline.worker import (
 OBJECT_STORE_BYTES = 2 * 10**9
 RESTARTS_PER_SHARD = 3
 MAX_TASK_RETRIES = 1
+LEFTOVER_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,9 @@ def cluster() -> Iterator[tuple[float, float]]:
         with watched(ray.get_runtime_context().gcs_address) if joined else nullcontext():
             yield resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     finally:
-        if ours:
+        # A thread of Ray Data's that asks for something after the shutdown makes Ray end this process at once, with
+        # code 1 and not a word. Where one does not end, Ray ends with the process, which has had its say by then.
+        if ours and await_threads("ray.data", LEFTOVER_SECONDS):
             ray.shutdown()
 
 
