@@ -26,6 +26,7 @@ EXAMPLES = """\
   facegpt annotate train-00000.parquet faces/
   facegpt annotate photos/ dry/ --detector null --model null   # a dry run: everything but faces; its rows are no data
   facegpt annotate photos/ try/ --limit 100 --max-failed 0.01
+  facegpt annotate photos/ faces/ --commercial-only   # refuses weights that may not be used commercially
 """
 SHOWN = 5
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", metavar="NAME", help="short for --set detector.name=NAME; `null` looks for no face"
     )
+    add_commercial_only(parser)
     parser.add_argument("--config", metavar="FILE", help="YAML; what it leaves out has its default")
     parser.add_argument(
         "--set",
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         "detector.name": args.detector,
     }
     names = [f"{key}={json.dumps(name)}" for key, name in short.items() if name is not None]
-    config = load_config(args.config, [*args.overrides, *names])
+    config = load_config(args.config, [*args.overrides, *names, *args.licences])
     if args.print_config:
         print(config.as_yaml(), end="")
         return 0
@@ -131,6 +133,18 @@ def line(summary: RunSummary, output: str) -> str:
     return (
         f"{summary.images:,} images ({statuses}), {summary.faces:,} faces, {summary.meshes:,} meshes "
         f"in {summary.seconds:.1f} s ({rate:.1f} images/s) -> {output}"
+    )
+
+
+def add_commercial_only(parser: argparse.ArgumentParser) -> None:
+    """Gives a job the flag; `args.licences` are the settings that it stands for."""
+    parser.add_argument(
+        "--commercial-only",
+        action="store_const",
+        const=["licences.commercial_only=true"],
+        default=[],
+        dest="licences",
+        help="short for --set licences.commercial_only=true: refuse weights not known to permit commercial use",
     )
 
 

@@ -9,9 +9,12 @@ import numpy as np
 
 from facegpt.model.checkpoint import BUNDLED, CheckpointError, load
 from facegpt.model.generation import generate_faces
+from jobs.annotate import add_commercial_only
+from pipeline.annotator import Checkpoint
 from pipeline.asked import faces_in
 from pipeline.config import load_config
 from pipeline.errors import NothingRanError, UsageError
+from pipeline.run import check_licences
 
 EXAMPLES = """\
   facegpt ask photo.jpg "is the mouth open"
@@ -27,13 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", help="YAML file: the detector's settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    add_commercial_only(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     question = args.question.strip().rstrip("?").strip().lower()
     if not question:
         raise UsageError("QUESTION is empty")
-    config = load_config(args.config, args.set)
+    config = load_config(args.config, [*args.set, *args.licences])
+    if config.licences.commercial_only:
+        check_licences(config, Checkpoint(args.model, config.model.face_model))
     try:
         checkpoint = load(args.model)
     except CheckpointError as error:

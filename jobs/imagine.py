@@ -11,8 +11,10 @@ import torch
 from facegpt.model.checkpoint import BUNDLED, load
 from facegpt.model.imagination import TEMPERATURE, imagine
 from facegpt.morphable import bundled
+from pipeline.annotator import Checkpoint
 from pipeline.errors import UsageError
 from pipeline.imagined import PICTURE, write_faces
+from pipeline.weights import require_commercial
 
 EXAMPLES = """\
   facegpt imagine "a narrow face, broad smile, looking left" imagined/
@@ -37,11 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=BUNDLED, help=f"'{BUNDLED}' (default), a checkpoint folder or a hub name"
     )
+    parser.add_argument(
+        "--commercial-only",
+        action="store_true",
+        help="refuse a model that is not known to permit commercial use",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.count < 1 or args.seed < 0 or args.temperature < 0:
         raise UsageError("--count is at least 1, --seed and --temperature are not negative")
+    if args.commercial_only:
+        require_commercial(Checkpoint(args.model).weights)
     torch.set_num_threads(2)
     model = bundled()
     try:

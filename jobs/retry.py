@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from jobs.annotate import conclude, share
+from jobs.annotate import add_commercial_only, conclude, share
 from pipeline.retry import Choice, retry
 from schemas import STAGES
 
@@ -40,10 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="one setting that changes no row, such as workers.detect=2",
     )
+    add_commercial_only(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    summary = retry(args.output, Choice(args.reason, args.stage), args.overrides)
+    summary = retry(args.output, Choice(args.reason, args.stage), [*args.overrides, *args.licences])
     return conclude(summary, args.output, args.max_failed)
 
 

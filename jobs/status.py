@@ -9,6 +9,7 @@ import sys
 from pipeline.run_record import existing_run
 from pipeline.status import read_status
 from pipeline.storage import Storage
+from pipeline.weights.used import restricted
 
 EXAMPLES = """\
   facegpt status faces/
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
                 {
                     **vars(status),  # asdict would make a Counter of a Counter's items
                     "notice": record.get("notice"),
+                    "weights": record.get("weights"),
                     "fingerprint": record["fingerprint"],
                     "complete": status.is_complete,
                 }
@@ -39,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if "notice" in record:
         print(f"notice    {record['notice']}")
+    for line in restricted(record):
+        print(f"licence   {line}")
     print(f"images    {status.images_done:,} of {status.images:,}")
     print(f"shards    {status.shards_done:,} of {status.shards:,} committed")
     print(f"faces     {status.faces:,}")

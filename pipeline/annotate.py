@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from facegpt.memory import is_out_of_memory
 from pipeline.annotator import Annotator, CrashError
 from pipeline.config import RunConfig
 from pipeline.crop import to_image
@@ -162,12 +163,6 @@ class AnnotateFaces:
             vertices = model.vertices(shape, expression).cpu().numpy()
             colours = (model.albedo(albedo) * 255).round().to(torch.uint8).cpu().numpy()
         return MeshData(list(faces), vertices, colours, model.triangles.cpu().numpy())
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a smaller batch may help: memory of a GPU or of the machine could not be had."""
-    # torch has no type of its own for memory of the machine; the allocator's name is in its message.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def five_of(points: NDArray[np.float64]) -> NDArray[np.float64]:

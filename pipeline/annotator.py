@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.sources import describe
+from pipeline.weights.used import UsedWeight, used_face_model, used_model
 
 if TYPE_CHECKING:
     from facegpt.model.annotation import FaceAnnotation
@@ -52,7 +54,7 @@ class AnnotatorSource(Protocol):
     def digest(self) -> str: ...
 
     @property
-    def licences(self) -> dict[str, str]: ...
+    def weights(self) -> Sequence[UsedWeight]: ...
 
     def load(self, device: str) -> Annotator: ...
 
@@ -75,7 +77,7 @@ class Checkpoint:
             raise UsageError(
                 f"no FaceGPT checkpoint in {self.folder} (model.path): {describe(error)}"
             ) from error
-        check_face_model(self._config, name, face_model)
+        self._face_model_sha256 = check_face_model(self._config, name, face_model)
 
     @property
     def crop_size(self) -> int:
@@ -86,25 +88,29 @@ class Checkpoint:
 
         return FaceGptConfig.crop_size
 
+    @cached_property
+    def _sha256(self) -> dict[str, str]:
+        """By name of the files that make up the checkpoint; read once, since they may be many gigabytes."""
+        found = {}
+        for path in sorted([*self.folder.glob("*.json"), *self.folder.glob("*.safetensors")]):
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        return found
+
     @property
     def digest(self) -> str:
         """sha256 over names and contents of configuration and weights, as `facegpt.model.checkpoint.digest` has it."""
         total = hashlib.sha256()
-        for path in sorted([*self.folder.glob("*.json"), *self.folder.glob("*.safetensors")]):
-            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        for name, sha256 in self._sha256.items():
+            total.update(name.encode() + b"\0" + bytes.fromhex(sha256))
         return total.hexdigest()
 
     @property
-    def licences(self) -> dict[str, str]:
-        """By weight: the model's, from its card, and the face model's, from its card or its own header."""
-        return {f"model {self.name}": card_licence(self.folder), "face model": self._face_licence()}
-
-    def _face_licence(self) -> str:
-        if self.face_model == BUNDLED:
-            return card_licence(Path(str(files("facegpt"))) / "assets" / "anny-head")
-        from facegpt.morphable.formats.load import stored_model
-
-        return stored_model(Path(self.face_model).expanduser()).licence or "not stated in the face model"
+    def weights(self) -> Sequence[UsedWeight]:
+        """The checkpoint's and the face model's; raises UsageError if the latter is something else."""
+        mine = {name: sha256 for name, sha256 in self._sha256.items() if name.endswith(".safetensors")}
+        face_model = used_face_model(face_model_file(self.face_model), self._face_model_sha256)
+        return used_model(self.name, self.folder, mine), face_model
 
     def load(self, device: str) -> Annotator:
         """Loads it on `cpu` or `cuda`."""
@@ -113,12 +119,20 @@ class Checkpoint:
         return FaceAnnotator.from_pretrained(self.name, device=device, face_model=self.face_model)
 
 
-def check_face_model(config: dict[str, Any], name: str, face_model: str) -> None:
-    """Raises UsageError unless the checkpoint `name` with `config` was trained on `face_model`; loads neither."""
-    path = Path(face_model).expanduser()
+def face_model_file(face_model: str) -> Path:
+    """The file of a face model, `bundled` or a stored one."""
     if face_model == BUNDLED:
-        path = Path(str(files("facegpt"))) / "assets" / "anny-head" / "face_model.safetensors"
-    elif path.suffix != ".safetensors":
+        return Path(str(files("facegpt"))) / "assets" / "anny-head" / "face_model.safetensors"
+    return Path(face_model).expanduser()
+
+
+def check_face_model(config: dict[str, Any], name: str, face_model: str) -> str:
+    """The sha256 of `face_model`; raises UsageError unless the checkpoint `name` with `config` was trained on it.
+
+    Loads neither.
+    """
+    path = face_model_file(face_model)
+    if path.suffix != ".safetensors":
         raise UsageError(
             f"model.face_model {face_model} is not stored as this project's .safetensors: run `facegpt "
             f"import-face-model {face_model} {path.stem}.safetensors` first, and name that file"
@@ -134,6 +148,7 @@ def check_face_model(config: dict[str, Any], name: str, face_model: str) -> None
             f"{face_model} ({found[:8]}): name that face model (--face-model), or a checkpoint that was trained on "
             "this one (--model; facegpt train makes one)"
         )
+    return found
 
 
 def _locate(name: str) -> Path:
@@ -148,13 +163,3 @@ def _locate(name: str) -> Path:
         return locate(name)
     except CheckpointError as error:
         raise UsageError(f"model.path: {error}") from error
-
-
-def card_licence(folder: Path) -> str:
-    """The `license:` line of a model card's front matter (README.md), or what to say where there is none."""
-    card = folder / "README.md"
-    if card.is_file():
-        for line in card.read_text(encoding="utf-8").splitlines():
-            if line.startswith("license:"):
-                return line.partition(":")[2].strip()
-    return "not stated in the model's card"

@@ -85,6 +85,12 @@ class OutputConfig(Section):
     meshes: bool = True
 
 
+class LicenceConfig(Section):
+    """`commercial_only`: refuse to begin with weights that are not known to permit commercial use."""
+
+    commercial_only: bool = False
+
+
 class ShardConfig(Section):
     """Images per shard are images listed so far / (8 * workers), kept between `min_images` and `max_images`."""
 
@@ -115,6 +121,7 @@ class RunConfig(Section):
     detector: DetectorConfig = DetectorConfig()
     model: ModelConfig = ModelConfig()
     output: OutputConfig = OutputConfig()
+    licences: LicenceConfig = LicenceConfig()
     shards: ShardConfig = ShardConfig()
     workers: WorkerConfig = WorkerConfig()
 

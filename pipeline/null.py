@@ -7,17 +7,16 @@ have quality 0, so that whoever filters by quality keeps none.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.annotator import card_licence
+from pipeline.annotator import BUNDLED, face_model_file
 from pipeline.config import NULL
+from pipeline.weights.used import UsedWeight, used_face_model, used_null
 
 if TYPE_CHECKING:
     from facegpt.model.annotation import FaceAnnotation
@@ -52,12 +51,16 @@ class NullSource:
     @cached_property
     def digest(self) -> str:
         """There are no weights to hash: the words that the headers of the tables should say, and the face model."""
-        face_model = hashlib.sha256((_assets() / "face_model.safetensors").read_bytes()).hexdigest()
-        return f"{CAPTION} (version {VERSION}, face model {face_model[:12]})"
+        return f"{CAPTION} (version {VERSION}, face model {self._face_model_sha256[:12]})"
 
     @property
-    def licences(self) -> dict[str, str]:
-        return {"model null": f"none ({CAPTION})", "face model": card_licence(_assets())}
+    def weights(self) -> Sequence[UsedWeight]:
+        """None of its own, and the face model's."""
+        return used_null("model"), used_face_model(face_model_file(BUNDLED), self._face_model_sha256)
+
+    @cached_property
+    def _face_model_sha256(self) -> str:
+        return hashlib.sha256(face_model_file(BUNDLED).read_bytes()).hexdigest()
 
     def load(self, device: str) -> NullAnnotator:
         """Takes no notice of `device`: there is nothing to compute."""
@@ -126,7 +129,3 @@ def _projected(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     pixels, _ = camera.project(to_camera(points, upright, torch.tensor([PLACE])))
     lens = np.array([float(camera.focal), camera.centre, camera.centre], np.float32)
     return lens, pixels[0].numpy().astype(np.float32)
-
-
-def _assets() -> Path:
-    return Path(str(files("facegpt"))) / "assets" / "anny-head"

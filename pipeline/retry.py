@@ -17,7 +17,16 @@ from pipeline.lock import run_lock
 from pipeline.progress import RunProgress
 from pipeline.records import ShardTask
 from pipeline.rewrite import replay
-from pipeline.run import Run, RunSummary, Say, conclude, fingerprints_of, model_of, work_through
+from pipeline.run import (
+    Run,
+    RunSummary,
+    Say,
+    check_licences,
+    conclude,
+    fingerprints_of,
+    model_of,
+    work_through,
+)
 from pipeline.run_record import check_same, existing_run, now
 from pipeline.shards import Manifest, ShardLoader, read_manifest
 from pipeline.storage import Storage
@@ -71,6 +80,7 @@ def retry(
     storage = Storage(output)
     config = config_of(existing_run(storage)["config"], overrides)
     source = source or model_of(config)
+    check_licences(config, source)
     parts = fingerprints_of(config, source)
     check_same(existing_run(storage), parts, storage.root, WAY_OUT)
     with run_lock(storage):

@@ -19,11 +19,12 @@ from pipeline.null import NullSource, notice
 from pipeline.progress import RunProgress
 from pipeline.records import ShardRef, ShardTask
 from pipeline.rewrite import replay
-from pipeline.run_record import check_same, new_record, now, own_keys, read_record, write_record
+from pipeline.run_record import check_same, new_record, now, own_keys, read_record, weights_of, write_record
 from pipeline.shards import read_manifest
 from pipeline.sources import describe
 from pipeline.storage import Storage, normalize
 from pipeline.tombstones import read_tombstones
+from pipeline.weights.used import require_commercial
 
 if TYPE_CHECKING:
     from pipeline.graph import Plan
@@ -84,6 +85,7 @@ def annotate(
         raise UsageError("INPUT and OUTPUT are the same place")
     read_record(storage, any_version=replace)
     source = source or model_of(config)
+    check_licences(config, source)
     with run_lock(storage):
         return _locked(storage, location, config, limit, replace, source, say)
 
@@ -99,6 +101,7 @@ def _locked(
 ) -> RunSummary:
     record = read_record(storage, any_version=replace)
     parts = fingerprints_of(config, source)
+    fresh = new_record(config, source, parts)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
     if record is not None and (finished := replay(storage)):
@@ -115,7 +118,7 @@ def _locked(
             say(f"deleting what {storage.root} holds")
             storage.delete(list(own_keys(storage)))
             record = None
-        record = record or new_record(config, source, parts)
+        record = record or fresh
         return _resume(Run(storage, record, config, source, combined(parts)), location, feed, say)
 
 
@@ -135,6 +138,12 @@ def model_of(config: RunConfig) -> AnnotatorSource:
     if config.model.path == NULL:
         return NullSource()
     return Checkpoint(config.model.path, config.model.face_model)
+
+
+def check_licences(config: RunConfig, source: AnnotatorSource) -> None:
+    """Raises UsageError if the configuration wants commercial use, and a weight is not known to permit it."""
+    if config.licences.commercial_only:
+        require_commercial(weights_of(config, source))
 
 
 def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:

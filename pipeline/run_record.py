@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipeline.annotator import AnnotatorSource
 from pipeline.config import RunConfig
-from pipeline.detectors.registry import detector_class
+from pipeline.detectors import DetectorError
 from pipeline.errors import UsageError
 from pipeline.fingerprint import combined
 from pipeline.null import notice
 from pipeline.storage import Storage
+from pipeline.weights.used import UsedWeight, listed, used_detector
 from schemas import SCHEMA_VERSION
 
 KEY = "run.json"
@@ -68,8 +69,21 @@ def versions() -> dict[str, str]:
     return found
 
 
+def weights_of(config: RunConfig, source: AnnotatorSource) -> Sequence[UsedWeight]:
+    """The weights that a run would load: model, face model and detector.
+
+    Raises:
+        UsageError: the detector has none, or the face model is something else.
+    """
+    try:
+        return *source.weights, used_detector(config.detector)
+    except DetectorError as error:
+        raise UsageError(str(error)) from error
+
+
 def new_record(config: RunConfig, source: AnnotatorSource, parts: dict[str, str]) -> dict[str, Any]:
-    """The record of an output that starts now."""
+    """The record of an output that starts now; raises UsageError as `weights_of` does."""
+    weights = weights_of(config, source)
     dry = notice(config.model_dump())
     return {
         "format": FORMAT,
@@ -80,10 +94,8 @@ def new_record(config: RunConfig, source: AnnotatorSource, parts: dict[str, str]
         "fingerprints": parts,
         "config": config.model_dump(mode="json"),
         "versions": versions(),
-        "licences": {
-            **source.licences,
-            f"detector {config.detector.name}": detector_class(config.detector.name).licence,
-        },
+        "licences": {f"{weight.kind} {weight.name}": weight.licence for weight in weights},
+        "weights": listed(weights),
         "invocations": [],
     }
 

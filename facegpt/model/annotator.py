@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 
 from facegpt.evaluation.geometry import psnr
+from facegpt.memory import is_out_of_memory
 from facegpt.model.annotation import FaceAnnotation
-from facegpt.model.checkpoint import BUNDLED, Checkpoint, CheckpointError, load
+from facegpt.model.checkpoint import BUNDLED, MORE_MEMORY, Checkpoint, CheckpointError, load
 from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
@@ -54,6 +55,12 @@ class FaceAnnotator:
             return cls(load(name, device), copy.deepcopy(known).to(device), device)
         except CheckpointError:
             raise
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise CheckpointError(
+                f"not enough memory on {device} for the face model {face_model}: {MORE_MEMORY}"
+            ) from error
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{error}; a checkpoint needs the face model it was trained on") from None
 

@@ -11,11 +11,16 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import nn
 
+from facegpt.memory import available, float32_bytes, gib, is_out_of_memory
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor
 
 BUNDLED = "bundled"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "assets" / "facegpt-small"
+MORE_MEMORY = (
+    "end other programs, load it in fewer processes at a time (--set workers.annotate=1 in a run), or take a machine "
+    f"with more; '{BUNDLED}' needs 0.1 GiB"
+)
 
 
 class CheckpointError(ValueError):
@@ -60,14 +65,29 @@ def digest(folder: Path) -> str:
 
 
 def load(name: str = BUNDLED, device: str = "cpu") -> Checkpoint:
-    """Loads a checkpoint in float32 on `device`; raises CheckpointError if it is missing or something else."""
+    """Loads a checkpoint in float32 on `device`.
+
+    Raises:
+        CheckpointError: it is missing, something else, or larger than the memory.
+    """
     folder = locate(name)
+    needed, free = float32_bytes(folder.glob("*.safetensors")), available()
+    if free is not None and needed > free:
+        raise CheckpointError(
+            f"checkpoint {name} needs {gib(needed)} of memory to load, and {gib(free)} are free: {MORE_MEMORY}"
+        )
     try:
         processor = FaceGptProcessor.from_pretrained(folder)
         model = FaceGptForConditionalGeneration.from_pretrained(str(folder), dtype=torch.float32)
+        module: nn.Module = model
+        module.to(device).eval()
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{folder} is not a FaceGPT checkpoint: {reason}") from error
-    module: nn.Module = model
-    module.to(device).eval()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"not enough memory on {device} to load checkpoint {name}: {MORE_MEMORY}"
+        ) from error
     return Checkpoint(model, processor, digest(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import cv2
@@ -57,7 +58,6 @@ class Detector(abc.ABC):
     name: ClassVar[str]
     gives_landmarks: ClassVar[bool]
     default_score: ClassVar[float]
-    licence: ClassVar[str]
 
     def __init__(self, config: DetectorConfig) -> None:
         self.config = config
@@ -67,6 +67,11 @@ class Detector(abc.ABC):
     @abc.abstractmethod
     def weights_id(cls, config: DetectorConfig) -> str:
         """A hash or version of the weights, found without loading them; raises DetectorError if there are none."""
+
+    @classmethod
+    def weight_files(cls, config: DetectorConfig) -> tuple[Path, ...]:
+        """The files that hold the weights; none if they are built into a library. Raises as `weights_id` does."""
+        return () if config.model is None else (Path(config.model).expanduser(),)
 
     @abc.abstractmethod
     def find(self, rgb: Pixels) -> list[Detection]:

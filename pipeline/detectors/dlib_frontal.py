@@ -22,7 +22,6 @@ class DlibDetector(Detector):
     name: ClassVar[str] = "dlib"
     gives_landmarks: ClassVar[bool] = False
     default_score: ClassVar[float] = 0.1
-    licence: ClassVar[str] = "Boost Software License 1.0 (weights inside the library)"
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)

@@ -12,6 +12,8 @@ from pipeline.config import DetectorConfig
 from pipeline.detectors.base import Detection, Detector, DetectorError, Pixels
 
 INPUT_SIDE = 640
+DETECTION = ("det_", "scrfd_")
+"""How the files of detection networks in InsightFace's packs begin; the other networks of a pack are not used."""
 PACKS = Path.home() / ".insightface" / "models"
 
 
@@ -25,9 +27,6 @@ class InsightFaceDetector(Detector):
     name: ClassVar[str] = "insightface"
     gives_landmarks: ClassVar[bool] = True
     default_score: ClassVar[float] = 0.5
-    licence: ClassVar[str] = (
-        "InsightFace's pretrained models: non-commercial research only, unless you have a licence"
-    )
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
@@ -50,6 +49,15 @@ class InsightFaceDetector(Detector):
         for file in files:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         return f"scrfd {digest.hexdigest()}"
+
+    @classmethod
+    def weight_files(cls, config: DetectorConfig) -> tuple[Path, ...]:
+        """The ONNX file; of a pack, the one that detects, by its name."""
+        path = _weights(config)
+        if path.is_file():
+            return (path,)
+        found = sorted(path.glob("*.onnx"))
+        return tuple(file for file in found if file.stem.startswith(DETECTION)) or tuple(found)
 
     def find(self, rgb: Pixels) -> list[Detection]:
         boxes, points = self._network.detect(np.ascontiguousarray(rgb[..., ::-1]))

@@ -25,7 +25,6 @@ class NullDetector(Detector):
     name: ClassVar[str] = "null"
     gives_landmarks: ClassVar[bool] = False
     default_score: ClassVar[float] = NO_FACE
-    licence: ClassVar[str] = "none (null detector: its boxes are no faces)"
 
     @classmethod
     def weights_id(cls, config: DetectorConfig) -> str:

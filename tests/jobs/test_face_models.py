@@ -143,15 +143,6 @@ def test_outputs_of_two_face_models_do_not_mix(other: Path, tmp_path: Path) -> N
         check_same(new_record(theirs, model_of(theirs), second), first, "OUT")
 
 
-def test_licences_name_the_face_model_that_is_used(tmp_path: Path) -> None:
-    assert (
-        main(["import-face-model", str(bfm_front(tmp_path / "f.mat")), str(tmp_path / "f.safetensors")]) == 0
-    )
-    folder = checkpoint_for(tmp_path / "f.safetensors", tmp_path / "checkpoint")
-    licences = Checkpoint(str(folder), str(tmp_path / "f.safetensors")).licences
-    assert "non-commercial" in licences["face model"]
-
-
 def test_training_on_a_model_without_actions_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

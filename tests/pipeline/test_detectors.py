@@ -96,7 +96,6 @@ class SeesOnlyWithSurroundings(Detector):
     name = "stand-in"
     gives_landmarks = False
     default_score = 0.0
-    licence = "none"
 
     @classmethod
     def weights_id(cls, config: DetectorConfig) -> str:

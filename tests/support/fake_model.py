@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.weights import UsedWeight
+
 
 @dataclass(frozen=True)
 class FakeAnnotation:
@@ -97,7 +99,7 @@ class FakeSource:
 
     crop_size = 112
     digest = "f" * 64
-    licences: ClassVar[dict[str, str]] = {"model fake": "none"}
+    weights: ClassVar[tuple[UsedWeight, ...]] = (UsedWeight("model", "fake", "a test", {}, "none", True),)
 
     def load(self, device: str) -> FakeAnnotator:
         return FakeAnnotator()

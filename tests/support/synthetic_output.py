@@ -98,6 +98,7 @@ def _record(images: int, faces: int) -> dict[str, Any]:
         "config": config,
         "versions": {"python": "3.11.7", "facegpt": "0.1.0"},
         "licences": {"model bundled": "Apache-2.0", "detector dlib": "BSL-1.0"},
+        "weights": [],
         "invocations": [
             {
                 "started": "2026-01-01T12:00:00+00:00",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from facegpt.memory import is_out_of_memory
 from facegpt.morphable.bundled import bundled
 from facegpt.morphable.face_model import FaceModel
 from facegpt.morphable.formats.assemble import assemble
@@ -34,7 +37,8 @@ def load_face_model(
         keep: how many of the first shape, expression and albedo modes to keep.
 
     Raises:
-        FaceModelError: no such file, another format, another version, no landmarks; one line with the way out.
+        FaceModelError: no such file, another format, another version, no landmarks, not enough memory; one line with
+            the way out.
     """
     if name == BUNDLED:
         return bundled()
@@ -42,17 +46,29 @@ def load_face_model(
     if path.suffix == ".safetensors":
         return stored_model(path)
     points = None if landmarks is None else read_landmarks(Path(landmarks).expanduser())
-    return assemble(_read(path, points), keep)
+    with _enough_memory(path, "end other programs, keep fewer modes (--keep), or take a machine with more"):
+        return assemble(_read(path, points), keep)
 
 
 def stored_model(path: Path) -> FaceModel:
     """A model in this project's own format; raises FaceModelError."""
+    with _enough_memory(path, "end other programs, or store it with fewer modes (import-face-model --keep)"):
+        try:
+            return FaceModel.load(path)
+        except FileNotFoundError:
+            raise FaceModelError(f"no face model at {path}; a face model is {KINDS}") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise FaceModelError(f"{error}; `facegpt import-face-model` makes one out of {KINDS}") from None
+
+
+@contextmanager
+def _enough_memory(path: Path, way_out: str) -> Iterator[None]:
     try:
-        return FaceModel.load(path)
-    except FileNotFoundError:
-        raise FaceModelError(f"no face model at {path}; a face model is {KINDS}") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise FaceModelError(f"{error}; `facegpt import-face-model` makes one out of {KINDS}") from None
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise FaceModelError(f"not enough memory to load the face model {path}: {way_out}") from error
 
 
 def _read(path: Path, points: dict[int, Point] | None) -> RawModel:
