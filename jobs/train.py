@@ -26,17 +26,21 @@ from facegpt.training.config import TrainConfig, train_config
 from facegpt.training.initial import VOCABULARY, let_imagine, small_model
 from facegpt.training.loop import Trainer
 from facegpt.training.objectives import trunk_of
+from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.pool import shards_needed
 from facegpt.training.portraits import check_trainable
 from facegpt.training.synthetic.shards import HELD_OUT, render_shards
 from facegpt.training.writer import DialogueWriter, small_processor
+from pipeline.config import load_config
 from pipeline.errors import UsageError
+from pipeline.unlabelled import cut_photos
 
 EXAMPLES = """\
   facegpt train configs/small.yaml
   facegpt train configs/small.yaml --render-workers 2
 """
 log = logging.getLogger("facegpt.train")
+PHOTOS = "photos.npz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,11 +67,12 @@ def run(args: argparse.Namespace) -> int:
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
+    photos = read_photos(config, output) if config.photos_steps else None
     with render_ahead(config, max(1, args.render_workers)) as failed:
         model_folder = output / "model"
         model, processor = _start(config, face_model, model_folder)
         writer = DialogueWriter(processor, face_model, config.seed, config.text_every, config.descriptions)
-        trainer = Trainer(config, model, face_model, writer, log.info, failed=failed)
+        trainer = Trainer(config, model, face_model, writer, log.info, failed=failed, photos=photos)
         log.info("config %s", json.dumps(asdict(config)))
         if trainer.resume():
             log.info("going on at step %d", trainer.state.step)
@@ -93,6 +98,19 @@ def read_config(path: str) -> TrainConfig:
         return train_config(values)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def read_photos(config: TrainConfig, output: Path) -> PhotoCrops:
+    """The faces of the config's photos, cut when the run first starts and kept in its folder."""
+    path = output / PHOTOS
+    if path.exists():
+        photos = PhotoCrops.load(path)
+    else:
+        settings = load_config(None, [f"detector.name={json.dumps(config.detector)}"])
+        photos = cut_photos(config.photos, settings, config.size)
+        photos.save(path)
+    log.info("%d faces to learn from without labels, in %s", len(photos), path)
+    return photos
 
 
 def read_face_model(name: str) -> FaceModel:

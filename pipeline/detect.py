@@ -55,21 +55,29 @@ def gathered(shard: str, found: Iterable[FoundImage], crop_size: int) -> Detecte
 
 
 class DetectAndCrop:
-    """Turns shards to do into shards with crops of `crop_size` px; loads the detector once.
+    """Turns shards to do into shards with crops of `crop_size` px, of a square `margin` times that which a model wants;
+    loads the detector once.
 
     Images whose id is in `forgotten` are rejected, and their id is not written down.
 
     Raises (when made): pipeline.detectors.DetectorError.
     """
 
-    def __init__(self, config: RunConfig, crop_size: int, forgotten: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        crop_size: int,
+        forgotten: frozenset[str] = frozenset(),
+        margin: float = 1.0,
+    ) -> None:
         cv2.setNumThreads(1)
         self.config = config
         self.crop_size = crop_size
         self.forgotten = forgotten
         self.detector = create_detector(config.detector)
         self.fingerprint = detector_fingerprint(config.detector)
-        self.framing = FRAMINGS[config.detector.name]
+        framing = FRAMINGS[config.detector.name]
+        self.framing = replace(framing, scale=margin * framing.scale)
         self.fetch = Fetcher(config.decode.max_bytes)
 
     def __call__(self, task: ShardTask) -> DetectedShard:

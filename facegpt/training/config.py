@@ -16,14 +16,18 @@ class TrainConfig:
 
     `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. `face_model`:
     "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. A run has
-    five stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `language_steps` and
-    `together_steps`, any of which may be 0. In the last two, `descriptions` faces of a batch are also learned from
-    words alone.
+    six stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `photos_steps`,
+    `language_steps` and `together_steps`, any of which may be 0. `photos`: folders, lists, tars or Parquet files, local
+    or on S3, whose faces, as `detector` finds them, the stage of photos learns from without any label: `photo_batch`
+    in each step beside the rendered ones, of which `photo_clean` are compared with their rendering. In the last two
+    stages, `descriptions` faces of a batch are also learned from words alone.
     """
 
     output: str
     initial: str | None = None
     face_model: str = "bundled"
+    photos: tuple[str, ...] = ()
+    detector: str = "dlib"
     synthetic_folder: str = ".cache/synthetic"
     shard_faces: int = 4096
     size: int = 112
@@ -31,15 +35,19 @@ class TrainConfig:
     points_steps: int = 4000
     trunk_steps: int = 6000
     polish_steps: int = 3000
+    photos_steps: int = 0
     language_steps: int = 4000
     together_steps: int = 0
     batch: int = 32
+    photo_batch: int = 16
+    photo_clean: int = 6
     reuse: float = 4.0
     pool: int = 8
     first_shard: int = 0
     points_learning_rate: float = 4e-3
     learning_rate: float = 1.5e-3
     polish_learning_rate: float = 5e-4
+    photos_learning_rate: float = 5e-4
     together_learning_rate: float = 4e-4
     final_learning_rate: float = 1e-5
     warmup: int = 200
@@ -65,6 +73,7 @@ class TrainConfig:
             self.points_steps
             + self.trunk_steps
             + self.polish_steps
+            + self.photos_steps
             + self.language_steps
             + self.together_steps
         )
@@ -80,6 +89,11 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
     if not values.get("output"):
         raise ValueError("the training config names no 'output' folder")
     plain = {name: value for name, value in values.items() if name != "weights"}
+    plain["photos"] = tuple(plain.get("photos", ()))
+    if plain.get("photos_steps") and not plain["photos"]:
+        raise ValueError(
+            "there are photos_steps, but no 'photos': a list of folders, tars or lists of images"
+        )
     return TrainConfig(**plain, weights=LossWeights(**{k: float(v) for k, v in weights.items()}))
 
 
@@ -93,6 +107,15 @@ def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:
             )
         wanted = known[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = number if isinstance(wanted, float) else isinstance(value, type(wanted)) or wanted is None
+        if isinstance(wanted, tuple):
+            fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        else:
+            fits = number if isinstance(wanted, float) else isinstance(value, type(wanted)) or wanted is None
         if not fits:
-            raise ValueError(f"training config key '{prefix}{name}' is {value!r}, like {wanted!r} is wanted")
+            raise ValueError(
+                f"training config key '{prefix}{name}' is {value!r}, like {_example(wanted)} is wanted"
+            )
+
+
+def _example(wanted: object) -> str:
+    return "['photos/']" if isinstance(wanted, tuple) else repr(wanted)

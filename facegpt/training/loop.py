@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ from facegpt.morphable.mirror import Mirror
 from facegpt.training.augment import augment, mirrored
 from facegpt.training.config import TrainConfig
 from facegpt.training.objectives import Objectives, Terms, trunk_of
+from facegpt.training.photos.crops import PhotoCrops
+from facegpt.training.photos.teacher import MeanTeacher
 from facegpt.training.pool import Batch, ShardPool, take
 from facegpt.training.stages import Name, Stage, learning_rate, stage_at
 from facegpt.training.synthetic.shards import HELD_OUT, store_of
@@ -60,6 +63,7 @@ class Trainer:
         writer: TextWriter,
         log: Log,
         failed: Callable[[], bool] = lambda: False,
+        photos: PhotoCrops | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.writer, self.log = config, writer, log
@@ -77,6 +81,10 @@ class Trainer:
             make_optimizer(model, config),
         )
         self.checkpoint = Path(config.output) / "training.pt"
+        if config.photos_steps and not photos:
+            raise ValueError("a stage of photos, and no photos")
+        self.photos = photos
+        self.teacher = MeanTeacher(config, model, face_model) if config.photos_steps else None
 
     def resume(self) -> bool:
         """Goes on from the checkpoint in the output folder, if there is one."""
@@ -149,6 +157,8 @@ class Trainer:
         batch = mirrored(batch, self.mirror, generator)
         images = augment(batch.images, generator).to(config.device)
         terms = self._terms(stage.name, state.model, batch, images, state.step, generator)
+        if stage.name == "photos":
+            terms |= self._photos(generator)
         loss = self.objectives.loss(terms)
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {float(loss)} at step {state.step}: lower learning_rate or clip")
@@ -180,11 +190,20 @@ class Trainer:
         match stage:
             case "points":
                 return self.objectives.points(model, batch, images)
-            case "trunk" | "polish":
+            case "trunk" | "polish" | "photos":
                 return self.objectives.trunk(model, batch, images)
             case "language" | "together":
                 text = self.writer(batch, step)
                 return self.objectives.language(model, batch, images, text, noise, stage == "together")
+
+    def _photos(self, generator: torch.Generator) -> Terms:
+        state, config = self.state, self.config
+        if self.teacher is None or self.photos is None:
+            raise RuntimeError("a stage of photos without photos")
+        self.teacher.follow(state.average)
+        rng = np.random.default_rng([config.seed, state.step])
+        wide = self.photos.draw(config.photo_batch, rng)
+        return self.teacher.losses(state.model, wide, config.photo_clean, generator)
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -14,7 +14,7 @@ from facegpt.training.points import LossPoints
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each term; see `theta_losses` for their units."""
+    """Weight of each term; see `theta_losses` and `photos.teacher.MeanTeacher.losses` for their units."""
 
     points: float = 2.0
     landmarks: float = 30.0
@@ -27,6 +27,9 @@ class LossWeights:
     lighting: float = 0.3
     colour: float = 4.0
     log_error: float = 0.1
+    photo_points: float = 0.5
+    photo_face: float = 0.5
+    photometric: float = 3.0
 
 
 def theta_losses(

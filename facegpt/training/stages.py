@@ -1,4 +1,4 @@
-"""The stages of a run, in order: points, the trunk of the vision tower, its polish, the language, all together."""
+"""The stages of a run, in order: points, the vision tower's trunk, its polish, photos, the language, all together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from facegpt.training.config import TrainConfig
 
-Name = Literal["points", "trunk", "polish", "language", "together"]
+Name = Literal["points", "trunk", "polish", "photos", "language", "together"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Stage:
 
     points: the places of points in the picture, on which all that follows rests. trunk: all that the tower knows, as
     its own guess of the face, without the language model. polish: the same with the statistics of its batch norms
-    fixed, since those of a small batch are a noise that hides what is faint. language: <FACE>, captions and dialogues;
+    fixed, since those of a small batch are a noise that hides what is faint. photos: the same, with photos that nobody
+    has labelled beside the rendered faces (`photos.teacher.MeanTeacher`). language: <FACE>, captions and dialogues;
     the trunk is held fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than
     together with the others. together: trunk and language at once, each with its own losses, and the trunk with that of
     the text as well: what captions need of a picture is not what moves the most points.
@@ -36,6 +37,7 @@ def stages_of(config: TrainConfig) -> list[Stage]:
         ("points", c.points_steps, c.points_learning_rate),
         ("trunk", c.trunk_steps, c.learning_rate),
         ("polish", c.polish_steps, c.polish_learning_rate),
+        ("photos", c.photos_steps, c.photos_learning_rate),
         ("language", c.language_steps, c.learning_rate),
         ("together", c.together_steps, c.together_learning_rate),
     ]

@@ -1,0 +1,1 @@
+"""Learning from photos that nobody has labelled."""

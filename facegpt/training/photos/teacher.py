@@ -1,0 +1,98 @@
+"""What the average of the model makes of a photo, as the aim for a worse view of it (a mean teacher)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.morphable import FaceModel, Theta
+from facegpt.training.config import TrainConfig
+from facegpt.training.losses import theta_losses
+from facegpt.training.objectives import trunk_of
+from facegpt.training.photos.crops import wide_side
+from facegpt.training.photos.photometric import Photometric
+from facegpt.training.photos.views import Change, View, degraded
+from facegpt.training.points import LossPoints
+
+GEOMETRY = ("landmarks", "shape", "surface", "expression", "rotation", "translation")
+"""The terms of `theta_losses` that a change of view or of the camera leaves as they are."""
+TEACHER_SPREAD = 0.3
+"""How differently the teacher looks at a photo each time, see `View.draw`."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Points (B,K,2) and spreads (B,K) in a view, and the face."""
+
+    points: Tensor
+    spread: Tensor
+    theta: Theta
+
+
+class MeanTeacher:
+    """Tarvainen and Valpola's mean teacher (NeurIPS 2017) on photos: the student sees a turned, shifted, zoomed, worse
+    picture, and is to find what its average finds in a good one.
+    """
+
+    def __init__(
+        self, config: TrainConfig, model: FaceGptForConditionalGeneration, face_model: FaceModel
+    ) -> None:
+        self.config, self.face_model = config, face_model
+        self.model = deepcopy(model)
+        module: nn.Module = self.model
+        module.eval().requires_grad_(False)
+        self.device = torch.device(config.device)
+        self.skin = LossPoints(face_model).to(self.device)
+        self.photometric = Photometric(face_model).to(self.device)
+
+    def follow(self, average: dict[str, Tensor]) -> None:
+        """Takes over the moving average of the student's weights."""
+        self.model.load_state_dict(average)
+
+    def losses(
+        self, student: FaceGptForConditionalGeneration, wide: Tensor, clean: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Losses (scalars) on wide crops (B,3,S,S), the first `clean` of which the student sees undegraded.
+
+        photo_points: distance from the teacher's points in units of its own spread there. photo_face: weighted sum of
+        the terms `GEOMETRY`. photometric: see `Photometric`; of the clean ones, none if there are none.
+        """
+        size, count = self.config.size, len(wide)
+        if wide.shape[-1] != wide_side(size):
+            raise ValueError(f"wide crops of {wide.shape[-1]} px, where {wide_side(size)} px are wanted")
+        one, other = View.draw(count, TEACHER_SPREAD, generator), View.draw(count, 1.0, generator)
+        aim = self._aim(one.cut(wide, size).to(self.device), Change.between(one, other).to(self.device))
+        sharp = other.cut(wide, size)
+        images = torch.cat([sharp[:clean], degraded(sharp[clean:], generator)]).to(self.device)
+        with self._autocast():
+            seen = trunk_of(student)(images)
+        inside = (aim.points.abs() < 0.5).all(-1)
+        distance = (seen.points - aim.points).square().sum(-1).add(1e-8).sqrt() / aim.spread
+        found = self._split(student.face_head.scaled(seen.guess)[0])
+        terms, _ = theta_losses(found, aim.theta, None, self.skin, size)
+        weights = vars(self.config.weights)
+        losses = {
+            "photo_points": distance[inside].mean(),
+            "photo_face": torch.stack([weights[name] * terms[name] for name in GEOMETRY]).sum(),
+        }
+        if clean:
+            losses["photometric"] = self.photometric(found[:clean], images[:clean])
+        return losses
+
+    @torch.no_grad()
+    def _aim(self, images: Tensor, change: Change) -> Aim:
+        with self._autocast():
+            seen = trunk_of(self.model)(images)
+        theta = self._split(self.model.face_head.scaled(seen.guess)[0])
+        return Aim(change.points(seen.points), change.zoom[:, None] * seen.spread, change.theta(theta))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
+
+    def _split(self, theta: Tensor) -> Theta:
+        f = self.face_model
+        return Theta.split(theta, f.n_shape, f.n_expression, f.n_albedo)
