@@ -21,6 +21,7 @@ class LossWeights:
     shape: float = 8.0
     surface: float = 4.0
     expression: float = 15.0
+    visible: float = 10.0
     rotation: float = 10.0
     translation: float = 2.0
     albedo: float = 2.0

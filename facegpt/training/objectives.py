@@ -13,12 +13,14 @@ from facegpt.training.config import TrainConfig
 from facegpt.training.losses import energy, outside, theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
-from facegpt.training.text.attributes import SCALES, measures
+from facegpt.training.text.attributes import REQUIRED, SCALES, measures
 from facegpt.training.text.features import FORM, FormMeasures
 from facegpt.training.writer import Described, Text
 
 Terms = dict[str, Tensor]
 TRUNK = "trunk_"
+STRESS = 3.0
+"""How much more what a caption must not leave out counts among the visible attributes."""
 
 
 def trunk_of(model: FaceGptForConditionalGeneration) -> FaceTrunk:
@@ -38,6 +40,8 @@ class Objectives:
         self.skin = LossPoints(face_model).to(self.device)
         self.form = FormMeasures(LossPoints(face_model, skin=0)).to(self.device)
         self.margins = torch.tensor([scale.margin for scale in SCALES.values()], device=self.device)
+        stress = torch.tensor([STRESS if name in REQUIRED else 1.0 for name in SCALES], device=self.device)
+        self.stress = stress / stress.sum()
 
     def points(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
         """The loss of the points, and their mean error in px."""
@@ -121,8 +125,7 @@ class Objectives:
         if output.theta is None:
             raise RuntimeError("descriptions without a <FACE> token")
         both = self._split(output.theta)
-        visible = measures(both.expression, both.rotation, both.lighting, self.face_model.expression_names)
-        values = torch.cat([visible / self.margins, self.form(both.shape) / FORM.margin], 1)
+        values = torch.cat([self._visible(both), self.form(both.shape) / FORM.margin], 1)
         return {
             "imagined": energy(both[:count], both[count:], batch.theta[:count].to(self.device)),
             "named": outside(values, described.ranges.repeat(2, 1, 1)),
@@ -155,12 +158,22 @@ class Objectives:
 
     def _face(self, batch: Batch, theta: Tensor, log_error: Tensor) -> Terms:
         places = batch.landmarks2d.to(self.device)
-        terms, nme = theta_losses(
-            self._split(theta), batch.theta.to(self.device), places, self.skin, self.config.size
-        )
+        found, true = self._split(theta), batch.theta.to(self.device)
+        terms, nme = theta_losses(found, true, places, self.skin, self.config.size)
+        visible = nn.functional.smooth_l1_loss(self._visible(found), self._visible(true), reduction="none")
         own = nme.detach().clamp(0.3, 60).log()
         error = nn.functional.l1_loss(log_error, own)
-        return {**terms, "log_error": error, "nme": nme.detach().mean()}
+        return {
+            **terms,
+            "visible": (visible * self.stress).sum(1).mean(),
+            "log_error": error,
+            "nme": nme.detach().mean(),
+        }
+
+    def _visible(self, theta: Theta) -> Tensor:
+        """Visible attributes (B,17) in units of their margins."""
+        found = measures(theta.expression, theta.rotation, theta.lighting, self.face_model.expression_names)
+        return found / self.margins
 
     def _split(self, theta: Tensor) -> Theta:
         f = self.face_model

@@ -60,6 +60,8 @@ OTHER_WORDS: Phrases = {
 }
 NAMEABLE = PHRASES.keys() - {("light", "even")}
 """Even light is an absence of sides; beside "light from above" it would be a contradiction."""
+ORDINARY = {("turn", "front"), ("mouth", "closed"), ("lids", "open")}
+"""What most faces have, and what is there without being named."""
 OPENINGS = ("", "a face", "a head", "a person's face")
 ARTICLES = ("", "a ", "with a ", "with ")
 MOST = 5
@@ -76,8 +78,14 @@ class Description:
     named: tuple[Named, ...]
 
 
-def describe_face(attributes: Attributes, form: Mapping[str, float], rng: np.random.Generator) -> Description:
-    """Names at random one to `MOST` things that are beyond doubt; `form` are z scores by feature."""
+def describe_face(
+    attributes: Attributes, form: Mapping[str, float], rng: np.random.Generator, favour: float = 1.0
+) -> Description:
+    """Names at random one to `MOST` things that are beyond doubt; `form` are z scores by feature.
+
+    Expression, pose and light, unless `ORDINARY`, are `favour` times as likely to be named as other things: closed
+    eyes are rare, and have to be learned like the rest.
+    """
     known = [
         (name, attributes.value(name))
         for name in SCALES
@@ -90,7 +98,13 @@ def describe_face(attributes: Attributes, form: Mapping[str, float], rng: np.ran
             if len(FORM.acceptable(z)) == 1 and FORM.nearest(z) != "middle"
         ]
     count = min(len(known), 1 + int(rng.integers(MOST)))
-    named = tuple(known[int(place)] for place in rng.permutation(len(known))[:count])
+    chances = np.array(
+        [favour if name in SCALES and (name, value) not in ORDINARY else 1.0 for name, value in known]
+    )
+    named: tuple[Named, ...] = ()
+    if known:
+        places = rng.choice(len(known), count, replace=False, p=chances / chances.sum())
+        named = tuple(known[int(place)] for place in places)
     parts = [_worded(key, rng) for key in named]
     opening = OPENINGS[int(rng.integers(len(OPENINGS)))]
     return Description(", ".join([opening, *parts] if opening else parts), named)

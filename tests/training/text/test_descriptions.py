@@ -12,6 +12,7 @@ from facegpt.training.text.attributes import SCALES, Attributes, describe
 from facegpt.training.text.captions import PHRASES
 from facegpt.training.text.descriptions import (
     FORMS,
+    ORDINARY,
     OTHER_WORDS,
     Description,
     describe_face,
@@ -64,6 +65,21 @@ def test_a_description_is_true_of_its_face_and_deterministic() -> None:
     attributes, form = faces(1)[0]
     again = [describe_face(attributes, form, np.random.default_rng(3)) for _ in range(2)]
     assert again[0] == again[1]
+
+
+def test_what_is_favoured_is_named_more_often() -> None:
+    def rare(favour: float) -> int:
+        rng = np.random.default_rng(2)
+        named = [key for face in faces(300) for key in describe_face(*face, rng, favour).named]
+        return sum(name in SCALES and (name, value) not in ORDINARY for name, value in named)
+
+    assert rare(6.0) > 1.3 * rare(1.0)
+
+
+def test_of_a_face_that_is_all_doubt_nothing_is_named() -> None:
+    attributes = Attributes({name: scale.boundaries[0] for name, scale in SCALES.items()})
+    form = dict.fromkeys(FEATURES, FORM.boundaries[0])
+    assert describe_face(attributes, form, np.random.default_rng(0), 6.0).named == ()
 
 
 def test_a_described_face_lies_where_its_description_says() -> None:
