@@ -53,7 +53,7 @@ class DetectorConfig(Section):
     `upsample`: how much a small image may be enlarged at most (not insightface). `padded_pass`: look again with a
     border when nothing was found, which finds faces that fill the frame. `rotations`: look again in the other three
     directions when nothing was found, which finds faces in photos that lie on their side; a photo without a face then
-    costs four to five times as much, and `crop_matrix` holds the turn. `max_faces` per image, the surest ones.
+    costs about four times as much, and `crop_matrix` holds the turn. `max_faces` per image, the surest ones.
     `max_overlap`: of two boxes whose intersection over union is higher, the surer one stays. `device`: cuda is for
     insightface alone, and wants onnxruntime-gpu.
     """

@@ -23,8 +23,8 @@ TRIED = ((64, 64), (96, 64))
 class YuNetDetector(Detector):
     """Faces up to full profile, with five landmarks. Scores run from 0 to 1.
 
-    The usual threshold is the lowest of 0.6, 0.7, 0.8, 0.85 and 0.9 that invented no face on the developers' photos
-    without one, and still kept every labelled face.
+    The usual threshold is the one of 0.6, 0.7, 0.8, 0.85 and 0.9 that invented no face on 22 photos without one, and
+    still kept all of 269 labelled faces.
     """
 
     name: ClassVar[str] = "yunet"
