@@ -24,7 +24,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.rendering import processor
 from pipeline.config import DecodeConfig, DetectorConfig
 from pipeline.decode import decode
 from pipeline.detectors import Detection, Detector, create_detector
@@ -179,7 +178,7 @@ def main() -> None:
     }
     photos, others = read_faces(options.faces), read_others(options.no_faces)
     part, none = photos[:: options.part[0]], others[:: options.part[1]]
-    print(f"{processor()}, CPython {platform.python_version()}, OpenCV {cv2.__version__}")
+    print(f"{platform.machine()}, CPython {platform.python_version()}, OpenCV {cv2.__version__}")
     print(f"{len(photos)} photos with faces, of which turned and timed: {len(part)}")
     print(f"{len(others)} photos without faces, of which timed: {len(none)}")
     if "upright" in options.tables:
