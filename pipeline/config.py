@@ -46,13 +46,16 @@ class DecodeConfig(Section):
 class DetectorConfig(Section):
     """The face detector.
 
-    `name`: `dlib`, `insightface`, or `"null"`, which finds a box in the middle of most images without looking for a
-    face (a dry run). `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file.
-    `min_score`: on the detector's own scale (dlib: -1 to 3, the others: 0 to 1); absent, its usual one.
-    `max_side`: long side in px that larger images are fitted into (insightface: the side of the network's input).
-    `upsample`: how much a small image may be enlarged at most. `padded_pass`: look again with a border when nothing was
-    found, which finds faces that fill the frame. `max_faces` per image, the surest ones. `max_overlap`: of two boxes
-    whose intersection over union is higher, the surer one stays.
+    `name`: `dlib`, `insightface`, `yunet`, or `"null"`, which finds a box in the middle of most images without looking
+    for a face (a dry run). `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file; for yunet,
+    the path of a YuNet ONNX file. `min_score`: on the detector's own scale (dlib: -1 to 3, the others: 0 to 1); absent,
+    its usual one. `max_side`: long side in px that larger images are fitted into (insightface: of every image).
+    `upsample`: how much a small image may be enlarged at most (not insightface). `padded_pass`: look again with a
+    border when nothing was found, which finds faces that fill the frame. `rotations`: look again in the other three
+    directions when nothing was found, which finds faces in photos that lie on their side; a photo without a face then
+    costs about four times as much, and `crop_matrix` holds the turn. `max_faces` per image, the surest ones.
+    `max_overlap`: of two boxes whose intersection over union is higher, the surer one stays. `device`: cuda is for
+    insightface alone, and wants onnxruntime-gpu.
     """
 
     name: Name = "dlib"
@@ -61,6 +64,8 @@ class DetectorConfig(Section):
     max_side: Annotated[int, Field(ge=64)] | None = None
     upsample: Annotated[float, Field(ge=1, le=4)] = 2.0
     padded_pass: bool = True
+    rotations: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"
     max_faces: Positive = 256
     max_overlap: Annotated[float, Field(gt=0, le=1)] = 0.4
 

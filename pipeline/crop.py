@@ -28,13 +28,20 @@ class Framing:
 FRAMINGS = {
     "dlib": Framing(scale=1.37, right=0.0, down=0.05),
     "insightface": Framing(scale=1.28, right=0.0, down=0.12),
+    "yunet": Framing(scale=1.28, right=0.0, down=0.13),
     "null": Framing(scale=1.0, right=0.0, down=0.0),
 }
 """Per detector, what gives the framing of the rendered training faces (a square of 0.204 m, its centre 38 mm below the
 eyes) on near-frontal photos, by the median over 128 faces with known landmarks. dlib's box is a square from the brows
-to below the lips; SCRFD's reaches from the hairline to the chin. The null detector's box holds no face to frame."""
+to below the lips; SCRFD's and YuNet's reach from the hairline to the chin. The null detector's box holds no face to
+frame."""
 
 REDUCE_BELOW = 0.5
+QUARTERS = tuple(
+    np.array(turn, np.float64)
+    for turn in (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)))
+)
+"""Where a point of an image goes when the image is turned to the left by 0 to 3 quarter turns, as `np.rot90` does."""
 
 
 def face_px(face: Detection) -> float:
@@ -43,21 +50,31 @@ def face_px(face: Detection) -> float:
 
 
 def crop_matrix(face: Detection, framing: Framing, size: int) -> Floats:
-    """The matrix (2, 3) from pixels of the image to those of the crop of `size` px; pixel centres at integers."""
+    """The matrix (2, 3) from pixels of the image to those of the crop of `size` px; pixel centres at integers.
+
+    It turns the image by the face's quarter turns, so that the face stands upright in the crop: `right` and `down` of
+    the framing are the face's own.
+    """
     unit = face_px(face)
-    x = (face.box[0] + face.box[2]) / 2 + framing.right * unit
-    y = (face.box[1] + face.box[3]) / 2 + framing.down * unit
-    zoom = size / (framing.scale * unit)
-    middle = (size - 1) / 2
-    return np.array([[zoom, 0.0, middle - zoom * x], [0.0, zoom, middle - zoom * y]])
+    turn = QUARTERS[face.quarter_turns % 4]
+    x, y = np.array([framing.right, framing.down]) * unit @ turn
+    centre = np.array([(face.box[0] + face.box[2]) / 2 + x, (face.box[1] + face.box[3]) / 2 + y])
+    linear = size / (framing.scale * unit) * turn
+    return np.column_stack([linear, (size - 1) / 2 - linear @ centre])
 
 
 def cut(rgb: Pixels, matrix: Floats, size: int) -> Pixels:
-    """The crop (size, size, 3) of an image (height, width, 3) under an upright, uniform `matrix`.
+    """The crop (size, size, 3) of an image (height, width, 3) under a uniform `matrix` that turns by quarters alone.
 
     A region that shrinks by more than two is averaged down by a whole factor first, since bilinear sampling would skip
     pixels. What lies outside the image repeats its border.
     """
+    turns = quarter_turns(matrix)
+    if turns:
+        back, middle = QUARTERS[turns].T, (size - 1) / 2
+        upright = back @ matrix
+        upright[:, 2] += middle - back @ np.full(2, middle)
+        return np.ascontiguousarray(np.rot90(cut(rgb, upright, size), turns))
     zoom = float(matrix[0, 0])
     factor = int(1 / zoom) if zoom < REDUCE_BELOW else 1
     count = int(np.ceil(size / zoom / factor)) + 3
@@ -77,6 +94,11 @@ def cut(rgb: Pixels, matrix: Floats, size: int) -> Pixels:
         region, moved, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(warped, dtype=np.uint8)
+
+
+def quarter_turns(matrix: Floats) -> int:
+    """How often a crop's matrix turns the image to the left by 90 degrees: 0 to 3."""
+    return round(float(np.degrees(np.arctan2(-matrix[1, 0], matrix[0, 0]))) / 90) % 4
 
 
 def to_image(points: Floats, matrix: Floats) -> Floats:

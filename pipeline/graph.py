@@ -7,6 +7,7 @@ would never run), workers reserve less than all CPUs, and restarts and retries a
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import warnings
@@ -48,11 +49,15 @@ OBJECT_STORE_BYTES = 2 * 10**9
 RESTARTS_PER_SHARD = 3
 MAX_TASK_RETRIES = 1
 LEFTOVER_SECONDS = 20.0
+DETECTORS_GPU = 0.1
+"""What is reserved of a GPU for its detect workers, where they and an annotator share it; a detector is small."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many workers each stage has, the CPUs that each reserves, and where the model runs."""
+    """How many workers each stage has, the CPUs that each reserves, where the model runs, and what share of a GPU each
+    worker of the first two stages reserves.
+    """
 
     detect: int
     annotate: int
@@ -60,17 +65,20 @@ class Plan:
     cpus_per_worker: float
     device: str
     threads: int
+    detect_gpus: float = 0.0
+    annotate_gpus: float = 0.0
 
 
 def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
     """Shares the machine out: half of the CPU workers detect, half annotate (or one per GPU), and some CPU stays free.
 
     Raises:
-        UsageError: the model shall run on CUDA and there is no GPU.
+        UsageError: the model or the detector shall run on CUDA and there is no GPU.
     """
     wants = config.model.device
-    if wants == "cuda" and gpus < 1:
-        raise UsageError("model.device is cuda, but Ray sees no GPU here")
+    for key, device in (("model.device", wants), ("detector.device", config.detector.device)):
+        if device == "cuda" and gpus < 1:
+            raise UsageError(f"{key} is cuda, but Ray sees no GPU here")
     on_gpu = wants != "cpu" and gpus >= 1
     slots = max(2, int(cpus))
     annotate = config.workers.annotate or (int(gpus) if on_gpu else slots - slots // 2)
@@ -80,7 +88,31 @@ def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
     # stage without any worker would stop the run.
     share = config.workers.cpus or min(1.0, 0.45 * cpus / (detect + annotate + commit))
     threads = max(1, int(config.workers.cpus or cpus // (detect + annotate)))
-    return Plan(detect, annotate, commit, round(share, 3), "cuda" if on_gpu else "cpu", threads)
+    detect_gpus, annotate_gpus = _gpu_shares(
+        config.detector.device == "cuda", on_gpu, detect, max(int(gpus), annotate if on_gpu else 1)
+    )
+    return Plan(
+        detect,
+        annotate,
+        commit,
+        round(share, 3),
+        "cuda" if on_gpu else "cpu",
+        threads,
+        detect_gpus,
+        annotate_gpus,
+    )
+
+
+def _gpu_shares(detects: bool, annotates: bool, workers: int, gpus: int) -> tuple[float, float]:
+    """The share of a GPU for each detect worker and for each annotator: one annotator to a GPU, and beside it its part
+    of the detect workers, if these compute there at all.
+    """
+    if not detects:
+        return 0.0, float(annotates)
+    left = DETECTORS_GPU if annotates else 1.0
+    # Ray counts in ten-thousandths; rounded up, the last worker would find no room.
+    each = math.floor(left / math.ceil(workers / gpus) * 10_000) / 10_000
+    return each, 1 - left if annotates else 0.0
 
 
 @contextmanager
@@ -163,17 +195,21 @@ def execute(
         for shard in shards
     ]
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-    gpus = 1 if plan.device == "cuda" else None
     guarded = None
     if careful:
         guarded = ray.cloudpickle.dumps(partial(annotate_work, source, plan.device, plan.threads))
-    stages: list[tuple[type[Worker], Callable[[], Stage], int, int | None]] = [
-        (Detect, partial(detect_stage, config, source.crop_size, storage), plan.detect, None),
+    stages: list[tuple[type[Worker], Callable[[], Stage], int, float | None]] = [
+        (
+            Detect,
+            partial(detect_stage, config, source.crop_size, storage),
+            plan.detect,
+            plan.detect_gpus or None,
+        ),
         (
             Annotate,
             partial(annotate_stage, config, source, plan.device, plan.threads, fingerprint, guarded),
             plan.annotate,
-            gpus,
+            plan.annotate_gpus or None,
         ),
         (Commit, partial(commit_stage, storage, fingerprint, amends), plan.commit, None),
     ]

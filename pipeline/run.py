@@ -11,6 +11,7 @@ from pipeline.annotator import AnnotatorSource, Checkpoint
 from pipeline.commit import committed_shards
 from pipeline.config import NULL, RunConfig
 from pipeline.detectors import DetectorError, create_detector
+from pipeline.detectors.registry import detector_class
 from pipeline.errors import UsageError
 from pipeline.feed import Feed
 from pipeline.fingerprint import combined, fingerprints
@@ -149,7 +150,9 @@ def check_licences(config: RunConfig, source: AnnotatorSource) -> None:
 def fingerprints_of(config: RunConfig, source: AnnotatorSource) -> dict[str, str]:
     """What decides the rows of a run, by part; raises UsageError if the detector cannot work."""
     try:
-        create_detector(config.detector)
+        detector_class(config.detector.name).check_device(config.detector.device)
+        # The head of a cluster need not have the workers' GPU.
+        create_detector(config.detector.model_copy(update={"device": "cpu"}))
         return fingerprints(config, source.digest)
     except DetectorError as error:
         raise UsageError(str(error)) from error

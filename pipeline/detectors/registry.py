@@ -11,9 +11,10 @@ from pipeline.detectors.base import Detector, DetectorError
 from pipeline.detectors.dlib_frontal import DlibDetector
 from pipeline.detectors.insightface_scrfd import InsightFaceDetector
 from pipeline.detectors.null import NullDetector
+from pipeline.detectors.opencv_yunet import YuNetDetector
 
 DETECTORS: dict[str, type[Detector]] = {
-    kind.name: kind for kind in (DlibDetector, InsightFaceDetector, NullDetector)
+    kind.name: kind for kind in (DlibDetector, InsightFaceDetector, NullDetector, YuNetDetector)
 }
 NAMES = tuple(DETECTORS)
 
@@ -38,8 +39,9 @@ def create_detector(config: DetectorConfig) -> Detector:
 
 
 def detector_fingerprint(config: DetectorConfig) -> str:
-    """Hash (16 hex digits) of the detector's name, weights and settings; the weights' place does not enter it."""
-    values = config.model_dump(mode="json")
-    del values["model"]
+    """Hash (16 hex digits) of the detector's name, weights and settings; the place of the weights and the device that
+    computes do not enter it.
+    """
+    values = config.model_dump(mode="json", exclude={"model", "device"})
     values["weights"] = detector_class(config.name).weights_id(config)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.config import DetectorConfig
-from pipeline.crop import FRAMINGS, Framing, crop_matrix, cut, face_px, to_image
+from pipeline.crop import FRAMINGS, Framing, crop_matrix, cut, face_px, quarter_turns, to_image
 from pipeline.detectors import Detection, create_detector
 
 SIZE = 112
@@ -62,6 +62,23 @@ def test_outside_the_image_the_border_repeats() -> None:
     assert cut(image, matrix, SIZE)[5, 5].tolist() == [10, 20, 30]
 
 
+@pytest.mark.parametrize("side", [60, 700])
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_that_does_not_stand_upright_does_so_in_its_crop(turns: int, side: int) -> None:
+    """The crop of a photo that lies on its side is that of the photo set upright, and points go back to the former."""
+    upright, framing = smooth(900, 1000), Framing(1.3, 0.05, -0.1)
+    face = Detection((400.0 - side / 2, 300.0, 400.0 + side / 2, 300.0 + side), 1.0)
+    lying = np.ascontiguousarray(np.rot90(upright, -turns))
+    found = face.turned_back(turns, lying.shape[1], lying.shape[0])
+    matrix, same = crop_matrix(found, framing, SIZE), crop_matrix(face, framing, SIZE)
+    assert quarter_turns(matrix) == found.quarter_turns == turns
+    np.testing.assert_allclose(
+        cut(lying, matrix, SIZE).astype(int), cut(upright, same, SIZE).astype(int), atol=1
+    )
+    x, y = to_image(np.array([[20.0, 30.0]]), matrix)[0].round().astype(int)
+    np.testing.assert_allclose(cut(lying, matrix, SIZE)[30, 20].astype(int), lying[y, x].astype(int), atol=2)
+
+
 @pytest.mark.parametrize("shape", [(40_000, 40), (3, 5000), (1, 1)])
 def test_extreme_images_can_be_cut(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 77, np.uint8)
@@ -70,11 +87,15 @@ def test_extreme_images_can_be_cut(shape: tuple[int, int]) -> None:
         assert (cut(image, matrix, SIZE) == 77).all()
 
 
-def test_both_detectors_frame_alike(shared_dir: Path) -> None:
+def test_all_detectors_frame_alike(shared_dir: Path) -> None:
     """On near-frontal faces the square has the side and centre of the training faces', whichever detector found it."""
-    data, weights = shared_dir / "data" / "faces_dev", shared_dir / "weights" / "det_500m.onnx"
+    data, weights = shared_dir / "data" / "faces_dev", shared_dir / "weights"
     rows = [json.loads(line) for line in (data / "faces.jsonl").read_text().splitlines()]
-    configs = [DetectorConfig(), DetectorConfig(name="insightface", model=str(weights))]
+    configs = [
+        DetectorConfig(),
+        DetectorConfig(name="insightface", model=str(weights / "det_500m.onnx")),
+        DetectorConfig(name="yunet", model=str(weights / "yunet_n_dynamic.onnx")),
+    ]
     for config in configs:
         detector, framing, seen = create_detector(config), FRAMINGS[config.name], []
         for row in [row for row in rows if row["path"].startswith("ytfaces")][:40]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -11,6 +13,7 @@ from PIL import Image
 from pipeline.config import DetectorConfig
 from pipeline.detectors import Detection, Detector, DetectorError, create_detector, drop_overlaps, overlap
 from pipeline.detectors.base import resized
+from pipeline.detectors.insightface_scrfd import fitted
 from pipeline.detectors.registry import detector_fingerprint
 
 Pixels = NDArray[np.uint8]
@@ -22,6 +25,14 @@ def scrfd(shared_dir: Path) -> DetectorConfig:
     if not weights.is_file():
         pytest.skip("needs the SCRFD weights of the developers' folder")
     return DetectorConfig(name="insightface", model=str(weights))
+
+
+@pytest.fixture(scope="module")
+def yunet(shared_dir: Path) -> DetectorConfig:
+    weights = shared_dir / "weights" / "yunet_n_dynamic.onnx"
+    if not weights.is_file():
+        pytest.skip("needs the YuNet weights of the developers' folder")
+    return DetectorConfig(name="yunet", model=str(weights))
 
 
 def box(x0: float, y0: float, x1: float, y1: float, score: float = 1.0) -> Detection:
@@ -125,6 +136,72 @@ def test_a_large_image_is_shrunk_before_it_gets_a_border() -> None:
     np.testing.assert_allclose(face.box, (edge, edge, edge + 125, edge + 125))
 
 
+def test_a_detection_in_a_turned_image_comes_back_to_its_pixels() -> None:
+    """A 20 x 30 px image (width, height) with marks at the box's corners and at a point."""
+    image = np.zeros((30, 20), np.uint8)
+    image[4, 3], image[9, 12], image[7, 5] = 1, 2, 3
+    for turns in (1, 2, 3):
+        y, x = (np.array([np.argwhere(np.rot90(image, turns) == mark)[0] for mark in (1, 2, 3)])).T
+        there = Detection(
+            (min(x[:2]), min(y[:2]), max(x[:2]), max(y[:2])), 1.0, np.tile([x[2], y[2]], (5, 1)).astype(float)
+        )
+        back = there.turned_back(turns, 20, 30)
+        assert (back.box, back.quarter_turns) == ((3, 4, 12, 9), turns)
+        assert back.landmarks is not None
+        assert back.landmarks[0].tolist() == [5, 7]
+
+
+class SeesTheSunAtTheTop(SeesOnlyWithSurroundings):
+    """Finds the brightest pixel, if it lies in the upper tenth; its score is the brightness."""
+
+    def find(self, rgb: Pixels) -> list[Detection]:
+        top = rgb[: rgb.shape[0] // 10, :, 0]
+        y, x = (int(v) for v in np.unravel_index(top.argmax(), top.shape))
+        return [box(x - 1, y - 1, x + 2, y + 1, float(top[y, x]))] if top[y, x] else []
+
+
+def test_rotations_are_tried_when_they_are_asked_for_and_nothing_was_found() -> None:
+    """With the sun on the left edge, the image must be turned to the right: three turns to the left."""
+    image = np.zeros((100, 60, 3), np.uint8)
+    image[40, 2], image[95, 30] = 200, 100
+    quiet = {"padded_pass": False}
+    assert SeesTheSunAtTheTop(DetectorConfig(**quiet)).detect(image) == []
+    (face,) = SeesTheSunAtTheTop(DetectorConfig(**quiet, rotations=True)).detect(image)
+    assert (face.score, face.quarter_turns) == (200, 3)
+    # Right of it in the turned image is above it in the image itself.
+    assert face.box == (1, 38, 3, 41)
+    image[5, 30] = 10
+    (upright,) = SeesTheSunAtTheTop(DetectorConfig(**quiet, rotations=True)).detect(image)
+    assert (upright.score, upright.quarter_turns) == (10, 0)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_dlib_finds_a_portrait_that_lies_on_its_side(portrait: Pixels, turns: int) -> None:
+    lying = np.ascontiguousarray(np.rot90(portrait, -turns))
+    once = DetectorConfig(max_side=512, padded_pass=False)
+    assert create_detector(once).detect(lying) == []
+    (face,) = create_detector(once.model_copy(update={"rotations": True})).detect(lying)
+    (same,) = create_detector(once).detect(portrait)
+    assert face == same.turned_back(turns, 512, 512)
+    assert face.quarter_turns == turns
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_face_stands_the_way_that_its_points_say(turns: int) -> None:
+    """Also where the detector finds it as the photo lies; without rotations the crop stays as the photo is."""
+    points = np.array([[20.0, 20], [40, 22], [30, 30], [23, 40], [37, 41]])
+    upright = Detection((10.0, 10.0, 50.0, 50.0), 1.0, points)
+    lying = replace(upright.turned_back(turns, 60, 60), quarter_turns=0)
+
+    class Points(SeesOnlyWithSurroundings):
+        def find(self, rgb: Pixels) -> list[Detection]:
+            return [lying]
+
+    image = np.zeros((60, 60, 3), np.uint8)
+    assert Points(DetectorConfig(rotations=True)).detect(image)[0].quarter_turns == turns
+    assert Points(DetectorConfig()).detect(image)[0].quarter_turns == 0
+
+
 def test_all_faces_of_a_group_are_found(photos: Path) -> None:
     group = np.asarray(Image.open(photos / "group.jpg").convert("RGB"))
     assert len(create_detector(DetectorConfig()).detect(group)) == 6
@@ -149,6 +226,10 @@ def test_extreme_shapes_are_searched(shape: tuple[int, int]) -> None:
         (DetectorConfig(name="dlip"), "no detector 'dlip'; did you mean 'dlib'"),
         (DetectorConfig(name="insightface"), r"needs detector\.model"),
         (DetectorConfig(name="insightface", model="no_such_pack"), "no model pack of that name"),
+        (DetectorConfig(name="yunet"), r"needs detector\.model: the path of a YuNet ONNX file"),
+        (DetectorConfig(name="yunet", model="no_such_file.onnx"), "no file no_such_file.onnx"),
+        (DetectorConfig(device="cuda"), "detector 'dlib' runs on the CPU alone"),
+        (DetectorConfig(name="yunet", model="x", device="cuda"), "detector 'yunet' runs on the CPU alone"),
     ],
 )
 def test_a_detector_that_cannot_be_had_is_an_error(config: DetectorConfig, message: str) -> None:
@@ -161,11 +242,40 @@ def test_dlib_with_a_model_file_is_an_error() -> None:
         detector_fingerprint(DetectorConfig(model="x.onnx"))
 
 
-def test_a_file_that_is_no_network_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["insightface", "yunet"])
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, name: str) -> None:
     file = tmp_path / "weights.onnx"
     file.write_bytes(b"not a network")
     with pytest.raises(DetectorError, match="cannot load"):
-        create_detector(DetectorConfig(name="insightface", model=str(file)))
+        create_detector(DetectorConfig(name=name, model=str(file)))
+
+
+def test_another_detectors_network_is_an_error_when_it_is_loaded(scrfd: DetectorConfig) -> None:
+    with pytest.raises(DetectorError, match="it is no YuNet network that takes images of any size"):
+        create_detector(DetectorConfig(name="yunet", model=scrfd.model))
+
+
+def test_cuda_that_is_not_installed_is_an_error_and_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(
+        DetectorError, match=r"no CUDAExecutionProvider \(it has CPU.*onnxruntime-gpu.*detector\.device=cpu"
+    ):
+        create_detector(DetectorConfig(name="insightface", model="x.onnx", device="cuda"))
+
+
+def test_cuda_that_does_not_start_is_an_error_and_no_fallback(
+    scrfd: DetectorConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime warns, and computes on the CPU."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA, and a GPU may be at hand")
+    real = onnxruntime.get_available_providers()
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", *real])
+    with (
+        pytest.warns(UserWarning, match="not in available provider"),
+        pytest.raises(DetectorError, match="CUDAExecutionProvider could not start on this machine"),
+    ):
+        create_detector(scrfd.model_copy(update={"device": "cuda"}))
 
 
 def test_the_fingerprint_is_of_weights_and_settings_not_of_their_place(tmp_path: Path) -> None:
@@ -178,6 +288,8 @@ def test_the_fingerprint_is_of_weights_and_settings_not_of_their_place(tmp_path:
     assert fingerprint(b"a", "1.onnx") != fingerprint(b"b", "1.onnx")
     assert fingerprint(b"a", "1.onnx") != fingerprint(b"a", "1.onnx", min_score=0.7)
     assert detector_fingerprint(DetectorConfig()) != detector_fingerprint(DetectorConfig(upsample=1.0))
+    assert detector_fingerprint(DetectorConfig()) != detector_fingerprint(DetectorConfig(rotations=True))
+    assert detector_fingerprint(DetectorConfig()) == detector_fingerprint(DetectorConfig(device="cuda"))
 
 
 def test_scrfd_finds_the_portrait_with_its_points(scrfd: DetectorConfig, portrait: Pixels) -> None:
@@ -203,3 +315,39 @@ def test_a_folder_of_networks_is_a_model_pack(
     (pack / "det_500m.onnx").write_bytes(Path(str(scrfd.model)).read_bytes())
     faces = create_detector(DetectorConfig(name="insightface", model=str(pack))).detect(portrait)
     assert len(faces) == 1
+
+
+def test_the_networks_input_has_the_images_proportions() -> None:
+    assert fitted(640, 480, 640) == (640, 480)
+    assert fitted(1000, 333, 640) == (640, 224)
+    assert fitted(333, 1000, 128) == (64, 128)
+    assert fitted(5000, 40, 640) == (640, 32)
+
+
+def test_scrfd_sees_the_same_whatever_lies_beside_the_image(scrfd: DetectorConfig, portrait: Pixels) -> None:
+    """A lower part of 7 : 10 needs a smaller input than a square; the face stays where it is."""
+    (whole,) = create_detector(scrfd).detect(portrait)
+    (part,) = create_detector(scrfd).detect(portrait[:360])
+    np.testing.assert_allclose(part.box, whole.box, atol=3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 2000), (5000, 40), (32, 30_000)])
+def test_extreme_shapes_are_searched_by_networks(
+    scrfd: DetectorConfig, yunet: DetectorConfig, shape: tuple[int, int]
+) -> None:
+    for config in (scrfd, yunet):
+        assert create_detector(config).detect(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_yunet_finds_the_portrait_with_its_points(yunet: DetectorConfig, portrait: Pixels) -> None:
+    (face,) = create_detector(yunet).detect(portrait)
+    assert face.landmarks is not None
+    np.testing.assert_allclose(face.landmarks[:2], [[203, 102], [247, 102]], atol=8)
+    assert face.landmarks[3, 0] < face.landmarks[2, 0] < face.landmarks[4, 0]
+    assert face.score > 0.85
+
+
+def test_yunet_finds_all_faces_of_a_group_and_none_on_a_cat(yunet: DetectorConfig, photos: Path) -> None:
+    detector = create_detector(yunet)
+    assert len(detector.detect(np.asarray(Image.open(photos / "group.jpg").convert("RGB")))) == 6
+    assert detector.detect(np.asarray(Image.open(photos / "cat.png").convert("RGB"))) == []

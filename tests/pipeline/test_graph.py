@@ -26,7 +26,7 @@ def test_every_worker_fits_and_some_cpu_stays_free(cpus: int) -> None:
 
 def test_on_gpus_each_has_one_annotator_and_the_cpus_detect() -> None:
     plan = plan_workers(RunConfig(), 16, 2)
-    assert (plan.annotate, plan.detect, plan.device) == (2, 13, "cuda")
+    assert (plan.annotate, plan.annotate_gpus, plan.detect, plan.device) == (2, 1, 13, "cuda")
     assert plan_workers(load_config(None, ["model.device=cpu"]), 16, 2).device == "cpu"
 
 
@@ -46,6 +46,20 @@ def test_on_a_cluster_that_grows_workers_reserve_what_is_not_there_yet() -> None
 def test_cuda_without_a_gpu_is_an_error_and_no_fallback() -> None:
     with pytest.raises(UsageError, match=r"model\.device is cuda, but Ray sees no GPU"):
         plan_workers(load_config(None, ["model.device=cuda"]), 4, 0)
+
+
+def test_a_detector_on_cuda_shares_the_gpus_with_the_annotators() -> None:
+    on_cuda = ["detector.name=insightface", "detector.device=cuda"]
+    plan = plan_workers(load_config(None, on_cuda), 16, 2)
+    assert (plan.annotate, plan.annotate_gpus, plan.detect) == (2, 0.9, 13)
+    # 13 on 2 GPUs are 7 on one of them, beside its annotator.
+    assert 0.099 < 7 * plan.detect_gpus <= 0.1
+    alone = plan_workers(load_config(None, [*on_cuda, "model.device=cpu"]), 16, 2)
+    assert alone.annotate_gpus == 0
+    assert 0.99 < alone.detect_gpus * -(-alone.detect // 2) <= 1
+    assert plan_workers(RunConfig(), 16, 2).detect_gpus == 0
+    with pytest.raises(UsageError, match=r"detector\.device is cuda, but Ray sees no GPU"):
+        plan_workers(load_config(None, on_cuda), 4, 0)
 
 
 def batch(**row: Any) -> pa.Table:
