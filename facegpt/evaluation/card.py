@@ -50,11 +50,11 @@ MEANINGS: Mapping[str, str] = {
 
 FAMILIES: Mapping[str, str] = {
     "nme_percent_px_": "landmark NME, %, faces of {} px",
-    "nme_box_percent_yaw_": "landmark error, % of the size of their box, |yaw| {} degrees",
+    "nme_box_percent_yaw_": "landmark error, % of the size of their box, turned by {} degrees",
     "nme_percent_": "landmark NME, %, {}",
     "faces_px_": "found faces of {} px",
-    "faces_yaw_": "faces with |yaw| {} degrees",
-    "found_yaw_": "found faces with |yaw| {} degrees",
+    "faces_yaw_": "faces turned by {} degrees",
+    "found_yaw_": "found faces turned by {} degrees",
     "action_auc_": "ROC AUC of {}",
 }
 
@@ -123,7 +123,9 @@ def with_section(card: str, section: str, body: str) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    # A folder may be called anything; a bar in its name would begin another cell.
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def _number(value: float) -> str:
