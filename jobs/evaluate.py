@@ -32,7 +32,7 @@ from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.labelled import LISTING, read_labelled
 from pipeline.measured import measure_labelled, measure_photos
-from pipeline.unlabelled import photos_in, read_photos
+from pipeline.portraits import photos_in, read_photos
 
 EXAMPLES = """\
   facegpt evaluate bundled rendered

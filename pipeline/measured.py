@@ -19,7 +19,7 @@ from facegpt.morphable import Theta
 from facegpt.rendering import matrix_to_axis_angle
 from pipeline.crop import to_image
 from pipeline.labelled import LabelledFace
-from pipeline.unlabelled import PhotoFace
+from pipeline.portraits import PhotoFace
 
 FARTHEST = 99.0
 """Degrees: a face with a labelled angle beyond counts in no pose error (the protocol on AFLW2000-3D)."""

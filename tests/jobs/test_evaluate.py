@@ -13,8 +13,8 @@ from facegpt.evaluation.card import figures_table, marks
 from jobs.cli import main
 from pipeline.config import load_config
 from pipeline.labelled import read_labelled
+from pipeline.portraits import photos_in
 from pipeline.samples import collect
-from pipeline.unlabelled import photos_in
 
 PHOTO = "portrait-spacesuit.png"
 # The face of the sample photo, by eye.
