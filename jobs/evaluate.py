@@ -1,71 +1,130 @@
-"""Measures a FaceGPT checkpoint: on rendered faces with known parameters, or on photos with labelled landmarks."""
+"""Measures a FaceGPT checkpoint: on rendered faces with known parameters, on twins of them that differ in one thing, on
+photos with labelled landmarks, or on photos alone.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from facegpt.evaluation.geometry import landmark_nme
+from facegpt.evaluation.audit import audit_checkpoint
+from facegpt.evaluation.card import (
+    CardError,
+    Figures,
+    audit_table,
+    check_section,
+    figures_table,
+    with_section,
+)
 from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions
-from facegpt.evaluation.rendered import evaluate_rendered, rank_correlation
+from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import BUNDLED, CheckpointError
 from facegpt.training.synthetic.faces import concatenate, render_faces
 from facegpt.training.synthetic.shards import HELD_OUT
-from pipeline.config import load_config
-from pipeline.crop import to_image
+from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
-from pipeline.labelled import LabelledFace, read_labelled
+from pipeline.labelled import LISTING, read_labelled
+from pipeline.measured import measure_labelled, measure_photos
+from pipeline.portraits import photos_in, read_photos
 
 EXAMPLES = """\
   facegpt evaluate bundled rendered
+  facegpt evaluate bundled audit --faces 512
   facegpt evaluate bundled path/to/faces_dev --set detector.name=dlib --json figures.json
+  facegpt evaluate bundled path/to/portraits --faces 100
+  facegpt evaluate path/to/checkpoint rendered --card path/to/checkpoint/README.md
 """
-RENDERED = "rendered"
+RENDERED, AUDIT, LABELLED, PHOTOS = "rendered", "audit", "labelled", "photos"
 CHUNK = 64
+STREAM = HELD_OUT * 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="'bundled', a checkpoint folder or a hub name")
-    parser.add_argument("data", metavar="DATA", help="'rendered', or a folder with faces.jsonl")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="'rendered', 'audit', a folder with faces.jsonl (path, landmarks68, maybe pose), or a folder of photos",
+    )
     parser.add_argument(
         "--face-model", metavar="FILE", default=BUNDLED, help="the face model that MODEL was trained on"
     )
-    parser.add_argument("--faces", type=int, default=1024, help="how many rendered faces (default 1024)")
+    parser.add_argument(
+        "--faces", type=int, default=1024, help="how many rendered faces, or photos at most (default 1024)"
+    )
     parser.add_argument("--config", help="YAML file: the detector's settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
+    parser.add_argument(
+        "--card",
+        metavar="FILE",
+        help="put the figures and this command into this model card, between its marks for DATA",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(2)
+    if args.faces < 2:
+        raise UsageError("--faces must be at least 2")
     config = load_config(args.config, args.set)
+    section = _section(args.data)
+    card = _read_card(args.card, section)
     try:
         annotator = FaceAnnotator.from_pretrained(args.model, face_model=args.face_model)
     except CheckpointError as error:
         raise UsageError(str(error)) from None
-    if args.data == RENDERED:
-        figures = {RENDERED: _rendered(annotator, args.faces)}
-    else:
-        figures = _labelled(annotator, list(read_labelled(args.data, config, annotator.crop_size)))
+    figures = _measure(section, annotator, args, config)
     for group, values in figures.items():
         print(group)
         for name, value in values.items():
-            print(f"  {name:28} {value:.4g}")
+            print(f"  {name:36} {value:.4g}")
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if args.card:
+        table = audit_table(figures) if section == AUDIT else figures_table(figures)
+        body = f"{_origin(args, annotator)}\n\n{table}"
+        _replace(Path(args.card), with_section(card, section, body))
     return 0
+
+
+def _section(data: str) -> str:
+    if data in (RENDERED, AUDIT):
+        return data
+    if (Path(data) / LISTING).is_file():
+        return LABELLED
+    if photos_in(data, 1):
+        return PHOTOS
+    raise UsageError(
+        f"{data} has no {LISTING} and no photos: DATA is 'rendered', 'audit', a folder of labelled faces, "
+        "or a folder of photos"
+    )
+
+
+def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, config: RunConfig) -> Figures:
+    if section == RENDERED:
+        return {RENDERED: _rendered(annotator, args.faces)}
+    if section == AUDIT:
+        return audit_checkpoint(
+            annotator.checkpoint, annotator.face_model, args.faces, STREAM, annotator.crop_size
+        )
+    if section == LABELLED:
+        return measure_labelled(annotator, list(read_labelled(args.data, config, annotator.crop_size)))
+    paths = photos_in(args.data, args.faces)
+    name = Path(args.data).resolve().name
+    return {name: measure_photos(annotator, read_photos(paths, config, annotator.crop_size))}
 
 
 def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
     """Figures on fresh faces of a stream that training never draws from."""
     model = annotator.face_model
-    streams = range(HELD_OUT * 128, HELD_OUT * 128 + max(1, -(-count // CHUNK)))
+    streams = range(STREAM, STREAM + max(1, -(-count // CHUNK)))
     faces = concatenate([render_faces(model, stream, CHUNK, annotator.crop_size) for stream in streams])
     figures = {
         **evaluate_rendered(annotator.checkpoint, model, faces),
@@ -76,36 +135,48 @@ def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
     return figures
 
 
-def _labelled(annotator: FaceAnnotator, faces: list[LabelledFace]) -> dict[str, dict[str, float]]:
-    """Figures by set of faces; a face that the detector missed has no landmarks and counts in `found` alone."""
-    figures: dict[str, dict[str, float]] = {}
-    for group in sorted({face.group for face in faces}):
-        members = [face for face in faces if face.group == group]
-        found = [face for face in members if face.crop is not None and face.crop_matrix is not None]
-        figures[group] = {"faces": len(members), "found": len(found)}
-        if not found:
-            continue
-        said = annotator.annotate(np.stack([face.crop for face in found if face.crop is not None]))
-        points = np.stack(
-            [
-                to_image(np.asarray(one.landmarks68, np.float64), face.crop_matrix)
-                for one, face in zip(said, found, strict=True)
-                if face.crop_matrix is not None
-            ]
-        )
-        error = landmark_nme(points, np.stack([face.landmarks68 for face in found]))
-        percent = 100 * error.per_face.numpy()
-        figures[group] |= {
-            "nme_percent": 100 * error.mean,
-            "nme_percent_median": float(np.median(percent)),
-            **{f"nme_percent_{part}": 100 * value for part, value in error.parts.items()},
-            "psnr_db": float(np.mean([one.photometric_psnr for one in said])),
-            "caption_agreement": float(np.mean([one.caption_agreement for one in said])),
-        }
-        if len(found) > 2:
-            quality = np.array([one.quality for one in said])
-            figures[group]["quality_rank_correlation"] = rank_correlation(quality, percent)
-    return figures
+def _read_card(path: str | None, section: str) -> str:
+    """The card's text, checked before minutes are spent on figures that it has no place for."""
+    if path is None:
+        return ""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        check_section(text, section)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--card: cannot read {path}: {error}") from None
+    except CardError as error:
+        raise UsageError(f"--card {path}: {error}") from None
+    return text
+
+
+def _origin(args: argparse.Namespace, annotator: FaceAnnotator) -> str:
+    """The command, without the folders of this machine, and what it measured."""
+    parts = ["facegpt", "evaluate", _short(args.model), _short(args.data)]
+    if args.face_model != BUNDLED:
+        parts += ["--face-model", _short(args.face_model)]
+    if args.faces != 1024:
+        parts += ["--faces", str(args.faces)]
+    if args.config:
+        parts += ["--config", _short(args.config)]
+    for setting in args.set:
+        key, _, value = setting.partition("=")
+        parts += ["--set", f"{key}={_short(value)}"]
+    model = annotator.face_model
+    return (
+        f"`{shlex.join(parts)}`, of the checkpoint with the digest `{annotator.digest[:12]}` on the face model "
+        f"`{model.id}` (`{model.sha256[:12]}`)."
+    )
+
+
+def _short(name: str) -> str:
+    return Path(name).resolve().name if Path(name).exists() else name
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes the card whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

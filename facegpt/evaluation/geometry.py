@@ -66,6 +66,29 @@ def landmark_nme(predicted: Array, target: Array) -> LandmarkError:
     return LandmarkError(per_face, float(per_face.mean()), parts)
 
 
+def landmark_box_error(predicted: Array, target: Array) -> Tensor:
+    """Mean error of the 68 points over the size of their box: (N,), the measure of AFLW2000-3D.
+
+    The box is that of the target's points, its size sqrt(width * height) (Zhu et al., CVPR 2016). Unlike the distance
+    of the eye corners it does not vanish on a profile, so that bins of yaw can be compared.
+
+    Args:
+        predicted: (N, 68, 2) pixels, iBUG order.
+        target: (N, 68, 2) pixels in the same image.
+
+    Raises:
+        ValueError: on other shapes, or if a target's points have no extent.
+    """
+    guess, truth = _pair(predicted, target)
+    if truth.ndim != 3 or truth.shape[1:] != (68, 2):
+        raise ValueError(f"landmarks are {tuple(truth.shape)}, expected (N, 68, 2)")
+    size = (truth.amax(1) - truth.amin(1)).prod(-1).sqrt()
+    if not bool((size > 0).all()):
+        raise ValueError("a target's points have no extent, there is nothing to normalise by")
+    error: Tensor = (guess - truth).norm(dim=-1).mean(1) / size
+    return error
+
+
 def angle_error(predicted_deg: Array, target_deg: Array) -> Tensor:
     """Absolute differences of angles, the short way round: (N, 3) degrees in [0, 180].
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from facegpt.evaluation.geometry import coefficient_error, landmark_nme, psnr, rotation_error, surface_error
+from facegpt.evaluation.bins import YAW_EDGES, by_bin
+from facegpt.evaluation.geometry import (
+    coefficient_error,
+    landmark_box_error,
+    landmark_nme,
+    psnr,
+    rotation_error,
+    surface_error,
+)
+from facegpt.evaluation.ranking import action_auc, rank_correlation
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import GeneratedFaces, generate_faces
 from facegpt.morphable import FaceModel, Theta
-from facegpt.rendering import linear_to_srgb, render
+from facegpt.rendering import linear_to_srgb, matrix_to_euler, render
 from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.faces import SyntheticFaces
 from facegpt.training.text.agreement import agreement
@@ -29,7 +37,10 @@ def evaluate_rendered(
     expression_mse_of_variance; albedo_mse in units of variance; psnr_db: rendering against picture inside the face;
     caption_agrees: share of faces whose caption agrees strictly with the true parameters; caption_statements: how many
     statements a caption makes, and caption_statements_right, the share of them that is true; caption_agrees_with_own:
-    strictly with the parameters that the model itself gave; quality_rank_correlation of quality with the error.
+    strictly with the parameters that the model itself gave; quality_rank_correlation of quality with the error;
+    nme_box_percent_yaw_FROM_TO: error of the points over the size of their box, by true |yaw|; action_auc_NAME: ROC AUC
+    of each of the 20 actions that are most often active (`facegpt.evaluation.ranking`), their mean, and how many have
+    0.9 or more.
     """
     parts: list[GeneratedFaces] = []
     fits: list[Tensor] = []
@@ -45,6 +56,7 @@ def evaluate_rendered(
     own = _split(torch.cat([part.theta for part in parts]), face_model)
     true, texts = faces.theta, [text for part in parts for text in part.texts]
     nme = 100 * landmark_nme(torch.cat(points2d), faces.landmarks2d).per_face
+    box_error = 100 * landmark_box_error(torch.cat(points2d), faces.landmarks2d).numpy()
     turned = true.rotation[:, :, 2]
     frontal = (turned[:, 2] > 0.5) & torch.isfinite(nme)
     log_error = torch.cat([part.log_error for part in parts])
@@ -62,6 +74,8 @@ def evaluate_rendered(
     left = surface_error(own_skin, true_skin).sum()
     spread = surface_error(skin.mean[-skin.skin :].expand_as(true_skin), true_skin).sum()
     fit = torch.cat(fits)
+    auc = action_auc(own.expression.numpy(), true.expression.numpy(), face_model.expression_names)
+    yaw = matrix_to_euler(true_rotation)[0].abs().numpy()
     return {
         "faces": float(len(texts)),
         "nme_percent": float(nme[frontal].mean()),
@@ -77,13 +91,21 @@ def evaluate_rendered(
         "caption_statements_right": right / max(stated, 1),
         "caption_agrees_with_own": own_agrees / len(texts),
         "quality_rank_correlation": rank_correlation(-log_error[frontal].numpy(), nme[frontal].numpy()),
+        **by_bin("nme_box_percent_yaw", box_error, yaw, YAW_EDGES),
+        **_summary(auc),
     }
 
 
-def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rho of two samples (N,), ties in order of appearance."""
-    ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float) for values in (a, b)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def _summary(auc: dict[str, float]) -> dict[str, float]:
+    if not auc:
+        return {}
+    values = list(auc.values())
+    return {
+        "action_auc_mean": sum(values) / len(values),
+        "actions": float(len(values)),
+        "actions_of_auc_0.9": float(sum(value >= 0.9 for value in values)),
+        **{f"action_auc_{name}": value for name, value in auc.items()},
+    }
 
 
 def _split(theta: Tensor, model: FaceModel) -> Theta:

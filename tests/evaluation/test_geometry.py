@@ -12,6 +12,7 @@ from facegpt.evaluation.geometry import (
     LANDMARK_PARTS,
     angle_error,
     coefficient_error,
+    landmark_box_error,
     landmark_nme,
     psnr,
     rotation_error,
@@ -151,3 +152,11 @@ def test_psnr_of_equal_pictures_and_of_nothing() -> None:
     assert torch.isinf(equal)
     assert equal > 0
     assert torch.isnan(nothing)
+
+
+def test_box_error_is_of_the_box_of_the_points_and_survives_a_profile() -> None:
+    target = torch.zeros(1, 68, 2)
+    target[0, 0], target[0, 1] = torch.tensor([0.0, 0.0]), torch.tensor([40.0, 90.0])  # sqrt(40 * 90) = 60
+    assert landmark_box_error(target + torch.tensor([3.6, 4.8]), target).tolist() == pytest.approx([0.1])
+    with pytest.raises(ValueError, match="no extent"):
+        landmark_box_error(target, torch.zeros(1, 68, 2))

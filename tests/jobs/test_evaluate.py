@@ -1,16 +1,19 @@
-"""`facegpt evaluate` on photos with labelled points and on rendered faces."""
+"""`facegpt evaluate` on labelled photos, photos alone, rendered faces and their twins; figures in a model card."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facegpt.evaluation.card import figures_table, marks
 from jobs.cli import main
 from pipeline.config import load_config
 from pipeline.labelled import read_labelled
+from pipeline.portraits import photos_in
 from pipeline.samples import collect
 
 PHOTO = "portrait-spacesuit.png"
@@ -27,9 +30,10 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unit = (unit - unit.min(0)) / (unit.max(0) - unit.min(0))
     unit[36], unit[45] = (0.2, 0.4), (0.8, 0.4)
     on_face = unit * [RIGHT - LEFT, BOTTOM - TOP] + [LEFT, TOP]
+    poses = ({"yaw": 10.0, "pitch": 0.0, "roll": -5.0}, None)
     rows = [
-        {"path": f"people/{PHOTO}", "landmarks68": points.tolist()}
-        for points in (on_face, unit * 40 + [20, 440])
+        {"path": f"people/{PHOTO}", "landmarks68": points.tolist(), "pose": pose}
+        for points, pose in zip((on_face, unit * 40 + [20, 440]), poses, strict=True)
     ]
     (folder / "faces.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return folder
@@ -38,7 +42,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_face_is_found_where_its_points_are(labelled: Path) -> None:
     there, elsewhere = read_labelled(str(labelled), load_config(None, []), 112)
     assert there.group == "people" and there.crop is not None and there.crop.shape == (112, 112, 3)
-    assert elsewhere.crop is None and elsewhere.crop_matrix is None
+    assert elsewhere.crop is None and elsewhere.crop_matrix is None and elsewhere.face_px is None
+    assert there.pose is not None and there.pose.tolist() == [10, 0, -5] and elsewhere.pose is None
+    assert there.face_px is not None and 60 < there.face_px < 140
 
 
 def test_figures_are_printed_and_written(
@@ -49,6 +55,12 @@ def test_figures_are_printed_and_written(
     figures = json.loads(target.read_text(encoding="utf-8"))["people"]
     assert figures["faces"] == 2 and figures["found"] == 1
     assert 0 < figures["nme_percent"] < 100
+    assert figures["poses"] == 1 and figures["yaw_error_deg"] < 45 and figures["roll_error_deg"] < 45
+    assert figures["found_yaw_0_30"] == 1, "the label says 10 degrees, whatever the points say"
+    assert sum(value for name, value in figures.items() if name.startswith("faces_yaw")) == 2
+    assert np.isfinite(figures["psnr_gain_db"])
+    assert figures_table({"people": figures}).count("\n") == len(figures) + 1, "each figure has words"
+    assert figures["psnr_gain_db"] == pytest.approx(figures["psnr_lit_db"] - figures["psnr_mean_face_lit_db"])
     assert "nme_percent" in capsys.readouterr().out
 
 
@@ -57,10 +69,81 @@ def test_rendered_faces_need_no_folder(tmp_path: Path) -> None:
     assert main(["evaluate", "bundled", "rendered", "--faces", "64", "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))["rendered"]
     assert figures["faces"] == 64 and np.isfinite(list(figures.values())).all()
+    assert figures_table({"rendered": figures}).count("\n") == len(figures) + 1, "each figure has words"
+
+
+def test_photos_need_no_labels(tmp_path: Path) -> None:
+    """A photo with a face, and one that cannot be read; the figures go into the card, and again change nothing."""
+    collect(tmp_path / "samples")
+    folder = tmp_path / "some photos"
+    folder.mkdir()
+    shutil.copy(tmp_path / "samples" / PHOTO, folder)
+    (folder / "broken.jpg").write_bytes(b"not a photo")
+    card, target = tmp_path / "README.md", tmp_path / "figures.json"
+    card.write_text("# Card\n\n" + "\n".join(marks("photos")) + "\n\nThe rest.\n", encoding="utf-8")
+    command = ["evaluate", "bundled", str(folder), "--json", str(target), "--card", str(card)]
+    assert main(command) == 0
+    figures = json.loads(target.read_text(encoding="utf-8"))["some photos"]
+    assert (figures["photos"], figures["unreadable"], figures["found"]) == (2, 1, 1)
+    assert figures["psnr_lit_db"] > 10
+    text = card.read_text(encoding="utf-8")
+    assert "`facegpt evaluate bundled 'some photos'`" in text and str(tmp_path) not in text
+    assert "| gain over the mean face, dB |" in text
+    assert text.startswith("# Card\n") and text.endswith("\n\nThe rest.\n")
+    assert main(command) == 0
+    assert card.read_text(encoding="utf-8") == text
+
+
+def test_an_audit_says_what_each_change_does(tmp_path: Path) -> None:
+    card, target = tmp_path / "README.md", tmp_path / "figures.json"
+    card.write_text("\n".join(marks("audit")), encoding="utf-8")
+    options = ["--faces", "4", "--json", str(target), "--card", str(card)]
+    assert main(["evaluate", "bundled", "audit", *options]) == 0
+    figures = json.loads(target.read_text(encoding="utf-8"))
+    assert {name.partition(":")[0] for name in figures} == {"skin tone", "light", "pose", "sex-linked shape"}
+    for values in figures.values():
+        assert np.isfinite(list(values.values())).all() and values["nme_percent_change_se"] > 0
+    text = card.read_text(encoding="utf-8")
+    assert "`facegpt evaluate bundled audit --faces 4`" in text
+    assert all(f"| {name} |" in text for name in figures)
+
+
+def test_photos_are_spread_over_a_folder(tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / f"{number}.jpg").touch()
+    assert [path.name for path in photos_in(str(tmp_path), 3)] == ["0.jpg", "4.jpg", "8.jpg"]
+    assert len(photos_in(str(tmp_path), 9)) == len(photos_in(str(tmp_path), 99)) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--card", "{card}"], "facegpt evaluate rendered: begin"),
+        (["--card", "{card}.none"], "cannot read"),
+        (["--faces", "1"], "--faces must be at least 2"),
+    ],
+)
+def test_what_cannot_end_well_ends_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("# Card\n", encoding="utf-8")
+    given = [option.format(card=card) for option in options]
+    assert main(["evaluate", "bundled", "rendered", *given]) == 2
+    assert message in capsys.readouterr().err
+    assert card.read_text(encoding="utf-8") == "# Card\n"
+
+
+def test_a_pose_that_is_none_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    collect(tmp_path)
+    row = {"path": PHOTO, "landmarks68": [[1, 2]] * 68, "pose": {"yaw": 3}}
+    (tmp_path / "faces.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    assert main(["evaluate", "bundled", str(tmp_path)]) == 2
+    assert f"the pose of {PHOTO} must be null, or have yaw, pitch and roll" in capsys.readouterr().err
 
 
 def test_a_folder_without_labels_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "bundled", str(tmp_path)]) == 2
-    assert "has no faces.jsonl" in capsys.readouterr().err
+    assert "has no faces.jsonl and no photos" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from facegpt.morphable.bake.appearance import Appearance, albedo_pca
+from facegpt.morphable.bake.audit import write_directions
 from facegpt.morphable.bake.heads import I64, AnnyHeads
 from facegpt.morphable.bake.landmarks import EXTENT, JAW_AXIS_Y, inner_landmarks, jaw_candidates
 from facegpt.morphable.bake.shape import (
@@ -23,6 +24,7 @@ from facegpt.morphable.bake.shape import (
     visible_weights,
 )
 from facegpt.morphable.bundled import PATH
+from facegpt.morphable.directions import DIRECTIONS
 from facegpt.morphable.face_model import FaceModel
 from facegpt.rendering.rasterizer import rasterize
 
@@ -96,6 +98,7 @@ def main() -> None:
     dest.parent.mkdir(parents=True, exist_ok=True)
     bake().save(dest)
     model = FaceModel.load(dest)
+    write_directions(AnnyHeads(), model, dest.with_name(DIRECTIONS.name))
     print(f"{dest}: {model.n_vertices} vertices, {len(model.triangles)} triangles, sha256 {model.sha256}")
 
 

@@ -164,6 +164,14 @@ class AnnyHeads:
             heads.append(self._align(vertices)[0])
         return np.concatenate(heads)
 
+    def phenotype(self, **sliders: float) -> F32:
+        """One aligned head (V,3), its phenotype sliders in the middle but for those given."""
+        phenotype = {key: torch.full((1,), 0.5) for key in self._anny.phenotype_labels}
+        phenotype["age"][:] = 0.7
+        for name, value in sliders.items():
+            phenotype[name][:] = value
+        return np.asarray(self._align(self._vertices(1, phenotype_kwargs=phenotype))[0][0])
+
     def actions(self) -> F32:
         """Displacements (52,V,3) of the ARKit actions at full strength on a middling head, in the aligned scale."""
         model = self._anny

@@ -63,6 +63,26 @@ def render_faces(model: FaceModel, seed: int, count: int, size: int = 112) -> Sy
     return SyntheticFaces(np.stack(images), theta, landmarks, np.asarray(covered, np.float32), perspective)
 
 
+def render_samples(model: FaceModel, samples: list[FaceSample], seed: int, size: int = 112) -> SyntheticFaces:
+    """Renders given faces at `size` px; face i's hair, things in front, background, camera and file follow from `seed`
+    and i alone, so that two lists that differ in one parameter give pictures that differ in what it causes.
+    """
+    cv2.setNumThreads(1)
+    theta = stack(samples)
+    with torch.no_grad():
+        pixels, mask, landmarks, crown = _render(
+            model, theta, samples, np.random.default_rng([seed, size]), size
+        )
+    images, covered = [], []
+    for i, sample in enumerate(samples):
+        around, camera = np.random.default_rng([seed, size, i]).spawn(2)
+        picture, hidden = dress(around, pixels[i], mask[i], landmarks[i], crown[i], model, sample)
+        images.append(photograph(camera, picture))
+        covered.append(hidden)
+    perspective = np.asarray([sample.perspective for sample in samples], np.float32)
+    return SyntheticFaces(np.stack(images), theta, landmarks, np.asarray(covered, np.float32), perspective)
+
+
 def concatenate(parts: list[SyntheticFaces]) -> SyntheticFaces:
     """Several batches as one."""
     return SyntheticFaces(

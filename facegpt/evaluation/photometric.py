@@ -1,0 +1,118 @@
+"""What a reconstruction adds to the picture inside the face, beyond the mean face in the same light."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegpt.evaluation.geometry import psnr
+from facegpt.morphable import FaceModel, Theta
+from facegpt.rendering import (
+    Camera,
+    Fragments,
+    interpolate,
+    linear_to_srgb,
+    rasterize,
+    sh_basis,
+    srgb_to_linear,
+    to_camera,
+    vertex_normals,
+)
+
+FACE_BOX = ((-0.075, 0.075), (-0.12, 0.06), (-0.03, 1.0))
+"""Where the face proper lies on the mean head (metres, x, y, z): ear to ear, chin to hairline, no back of the head."""
+
+
+@dataclass(frozen=True)
+class LitFit:
+    """PSNR (B,) in dB, sRGB, inside the face, with the light fitted: of the reconstruction and of the mean face.
+
+    ``own`` - ``mean_face`` is the gain; both are nan for a face that neither rendering shows.
+    """
+
+    own: Tensor
+    mean_face: Tensor
+
+    @property
+    def gain(self) -> Tensor:
+        return self.own - self.mean_face
+
+
+def fit_light(response: Tensor, linear: Tensor) -> Tensor:
+    """Lighting (9, 3) that brings a face nearest to the pixels, by least squares in linear RGB.
+
+    For each channel c it minimises ``sum_p (linear[p, c] - response[p, :, c] @ L[:, c])^2``, where
+    ``response[p, k, c]`` is the albedo at pixel p times the k-th spherical harmonic of its normal; of many solutions,
+    the shortest. `response` (P, 9, 3), `linear` (P, 3).
+    """
+    solution: Tensor = torch.linalg.lstsq(
+        response.permute(2, 0, 1).double(), linear.T.double().unsqueeze(-1), driver="gelsd"
+    ).solution
+    return solution.squeeze(-1).T
+
+
+@torch.inference_mode()
+def lit_fit(face_model: FaceModel, theta: Theta, pixels: Tensor) -> LitFit:
+    """How well a reconstruction draws the photo inside the face, against the mean face at the same pose.
+
+    The mean face has shape, expression and albedo 0, and theta's rotation and translation. Both get the lighting that
+    `fit_light` finds for them on this photo, and both are judged on the pixels where both show the face proper
+    (`FACE_BOX`), so that neither the light nor the outline makes a difference: ``10 log10(1 / mean squared error)`` of
+    sRGB values.
+
+    Args:
+        face_model: that of theta.
+        theta: B faces.
+        pixels: (B, 3, H, H) sRGB in 0..1.
+    """
+    theta, model, pixels = theta.to("cpu"), _on_cpu(face_model), pixels.cpu()
+    mean = Theta(
+        torch.zeros_like(theta.shape),
+        torch.zeros_like(theta.expression),
+        torch.zeros_like(theta.albedo),
+        theta.lighting,
+        theta.rotation_vector,
+        theta.translation,
+    )
+    size = pixels.shape[-1]
+    own, plain = _responses(model, theta, size), _responses(model, mean, size)
+    inside = _face_proper(model, own[0]) & _face_proper(model, plain[0])
+    return LitFit(*(_lit_psnr(*drawn, pixels, inside) for drawn in (own, plain)))
+
+
+def _on_cpu(model: FaceModel) -> FaceModel:
+    # gelsd, which copes with a face that shows few directions, runs on the CPU alone.
+    return model if model.mean.device.type == "cpu" else copy.deepcopy(model).cpu()
+
+
+def _responses(model: FaceModel, theta: Theta, size: int) -> tuple[Fragments, Tensor]:
+    """What each pixel sees, and its response (P, 9, 3) to each coefficient of the light, as the renderer draws it."""
+    points = to_camera(model.vertices(theta.shape, theta.expression), theta.rotation, theta.translation)
+    fragments = rasterize(Camera(size).screen(points), model.triangles, size)
+    basis = sh_basis(vertex_normals(points, model.triangles))
+    response = basis[..., None] * model.albedo(theta.albedo)[..., None, :]
+    return fragments, interpolate(fragments, response.flatten(2)).unflatten(1, (9, 3))
+
+
+def _face_proper(model: FaceModel, fragments: Fragments) -> Tensor:
+    """(B, H, W), true where a triangle of the face proper is seen."""
+    low, high = model.mean.new_tensor(FACE_BOX).unbind(1)
+    within = ((model.mean >= low) & (model.mean <= high)).all(1)[model.triangles].all(1)
+    return fragments.mask & within[fragments.triangle.clamp(min=0)]
+
+
+def _lit_psnr(fragments: Fragments, response: Tensor, pixels: Tensor, inside: Tensor) -> Tensor:
+    linear = srgb_to_linear(pixels).permute(0, 2, 3, 1).flatten(0, 2)[fragments.pixel]
+    used = inside.flatten()[fragments.pixel]
+    image = torch.div(fragments.pixel, fragments.size**2, rounding_mode="floor")
+    colour = torch.zeros_like(linear)
+    for face in range(fragments.batch):
+        mine = used & (image == face)
+        if mine.any():
+            light = fit_light(response[mine], linear[mine])
+            colour[mine] = torch.einsum("pkc,kc->pc", response[mine].double(), light).float()
+    drawn = linear_to_srgb(fragments.dense(colour)).permute(0, 3, 1, 2)
+    return psnr(drawn, pixels, inside)
