@@ -22,7 +22,7 @@ def choose_anchors(model: FaceModel, count: int) -> Tensor:
     rows = [fixed]
     for name in ("eye_front.L", "eye_front.R"):
         eye = (model.regions == model.region_names.index(name)).nonzero()[:, 0]
-        rows.append(torch.eye(model.n_vertices)[eye[model.mean[eye, 2].argmax()]][None])
+        rows.append(_at(eye[model.mean[eye, 2].argmax()], model))
     chosen = torch.cat(rows)
     _, y, z = model.mean.unbind(1)
     head = model.regions == model.region_names.index("head")
@@ -31,9 +31,16 @@ def choose_anchors(model: FaceModel, count: int) -> Tensor:
     nearest = torch.cdist(places, chosen @ model.mean).min(1).values
     for _ in range(count - len(chosen)):
         best = nearest.argmax()
-        rows.append(torch.eye(model.n_vertices)[candidates[best]][None])
+        rows.append(_at(candidates[best], model))
         nearest = torch.minimum(nearest, (places - places[best]).norm(dim=1))
     return torch.cat(rows)
+
+
+def _at(vertex: Tensor, model: FaceModel) -> Tensor:
+    """The weights (1,V) of a vertex alone."""
+    row = torch.zeros(1, model.n_vertices)
+    row[0, vertex] = 1
+    return row
 
 
 def set_anchors(trunk: FaceTrunk, model: FaceModel) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 
 from facegpt.model.trunk import FaceTrunk
@@ -56,3 +59,23 @@ def test_a_face_laid_flat_is_the_same_whatever_its_pose() -> None:
     inside = (points.abs() < 0.49).all(-1)
     away = (flat[:, :2, 79 - y, x].mT - points).norm(dim=-1) * 112
     assert float(away[inside].mean()) < 1.5 and float(away[:, :51][inside[:, :51]].mean()) < 1.5
+
+
+FRUGAL = """
+import resource
+from pathlib import Path
+from facegpt.morphable import bundled
+from facegpt.training.anchors import choose_anchors
+
+model = bundled()
+choose_anchors(model, 80)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 300 * 2**20,) * 2)
+print(tuple(choose_anchors(model, 192).shape))
+"""
+
+
+def test_choosing_takes_no_more_than_it_gives() -> None:
+    """A row that is a view of an identity matrix keeps all of it: 25 GB for 192 points."""
+    ended = subprocess.run([sys.executable, "-c", FRUGAL], capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stdout) == (0, "(192, 5746)\n"), ended.stderr
