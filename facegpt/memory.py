@@ -20,13 +20,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def float32_bytes(files: Iterable[Path]) -> int:
-    """What the tensors of safetensors files take as float32, by their headers alone; a damaged file counts nothing."""
+def weight_bytes(files: Iterable[Path], each: int = 4) -> int:
+    """What the tensors of safetensors files take at `each` bytes a number, 4 for float32, by their headers alone; a
+    damaged file counts nothing.
+    """
     total = 0
     for path in files:
         try:
             with safe_open(str(path), "pt") as file:
-                total += sum(4 * prod(file.get_slice(name).get_shape()) for name in file.keys())
+                total += sum(each * prod(file.get_slice(name).get_shape()) for name in file.keys())
         except (OSError, SafetensorError):
             continue  # whoever loads it says what is wrong with it
     return total

@@ -1,4 +1,6 @@
-"""Trains the small FaceGPT on rendered faces, on a CPU or a GPU. Stopped runs go on where they were last saved."""
+"""Trains a FaceGPT on rendered faces, the small one or one on a backbone, on a CPU or a GPU. Stopped runs go on where
+they were last saved.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import logging
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,20 +19,16 @@ from typing import Any
 import torch
 import yaml
 
-from facegpt.model.checkpoint import CheckpointError, load
-from facegpt.model.modeling import FaceGptForConditionalGeneration
-from facegpt.model.processing import FaceGptProcessor
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.formats.load import BUNDLED, stored_model
 from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.initial import VOCABULARY, let_imagine, small_model
 from facegpt.training.loop import Trainer
-from facegpt.training.objectives import trunk_of
 from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.pool import shards_needed
 from facegpt.training.portraits import check_trainable
 from facegpt.training.synthetic.shards import HELD_OUT, render_shards
-from facegpt.training.writer import DialogueWriter, small_processor
+from facegpt.training.writer import DialogueWriter
+from jobs.train_start import finished, start
 from pipeline.config import load_config
 from pipeline.errors import UsageError
 from pipeline.unlabelled import cut_photos
@@ -38,6 +36,7 @@ from pipeline.unlabelled import cut_photos
 EXAMPLES = """\
   facegpt train configs/small.yaml
   facegpt train configs/small.yaml --render-workers 2
+  facegpt train configs/backbone.yaml             # a LLaVA becomes a FaceGPT (GPU)
 """
 log = logging.getLogger("facegpt.train")
 PHOTOS = "photos.npz"
@@ -64,24 +63,29 @@ def run(args: argparse.Namespace) -> int:
     if args.face_model is not None:
         config = replace(config, face_model=args.face_model)
     face_model = read_face_model(config.face_model)
+    with render_ahead(config, max(1, args.render_workers)) as failed:
+        started = time.monotonic()
+        folder = train(config, face_model, failed)
+    print(f"{folder}: {config.steps} steps, {time.monotonic() - started:.0f} s in this run")
+    return 0
+
+
+def train(config: TrainConfig, face_model: FaceModel, failed: Callable[[], bool]) -> Path:
+    """Trains as `config` says on shards that others render, unless they `failed`; returns the checkpoint's folder."""
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     photos = read_photos(config, output) if config.photos_steps else None
-    with render_ahead(config, max(1, args.render_workers)) as failed:
-        model_folder = output / "model"
-        model, processor = _start(config, face_model, model_folder)
-        writer = DialogueWriter(processor, face_model, config.seed, config.text_every, config.descriptions)
-        trainer = Trainer(config, model, face_model, writer, log.info, failed=failed, photos=photos)
-        log.info("config %s", json.dumps(asdict(config)))
-        if trainer.resume():
-            log.info("going on at step %d", trainer.state.step)
-        started = time.monotonic()
-        trained = trainer.run()
-    trained.half().save_pretrained(model_folder)
+    model_folder = output / "model"
+    model, processor = start(config, face_model, model_folder)
+    writer = DialogueWriter(processor, face_model, config.seed, config.text_every, config.descriptions)
+    trainer = Trainer(config, model, face_model, writer, log.info, failed=failed, photos=photos)
+    log.info("config %s", json.dumps(asdict(config)))
+    if trainer.resume():
+        log.info("going on at step %d", trainer.state.step)
+    finished(trainer.run(), config).save_pretrained(model_folder)
     processor.save_pretrained(model_folder)
-    print(f"{model_folder}: {config.steps} steps, {time.monotonic() - started:.0f} s in this run")
-    return 0
+    return model_folder
 
 
 def read_config(path: str) -> TrainConfig:
@@ -123,35 +127,6 @@ def read_face_model(name: str) -> FaceModel:
     except ValueError as error:
         raise UsageError(str(error)) from None
     return model
-
-
-def _start(
-    config: TrainConfig, face_model: FaceModel, folder: Path
-) -> tuple[FaceGptForConditionalGeneration, FaceGptProcessor]:
-    """An untrained model, or the checkpoint that the config starts from, and its processor."""
-    if config.initial is not None:
-        try:
-            start = load(config.initial)
-            trunk_of(start.model)
-        except (CheckpointError, TypeError) as error:
-            raise UsageError(f"cannot start from {config.initial}: {error}") from None
-        if start.model.config.face_model_sha256 != face_model.sha256:
-            raise UsageError(
-                f"cannot start from {config.initial}: it was trained on face model {start.model.config.face_model_id} "
-                f"({start.model.config.face_model_sha256[:8]}), not on {face_model.id} ({face_model.sha256[:8]}); "
-                "train from untrained weights (no `initial`), or with that face model"
-            )
-        let_imagine(start.model, seed=config.seed)
-        return start.model, start.processor
-    model = small_model(face_model, config.seed)
-    try:
-        return model, FaceGptProcessor.from_pretrained(folder)
-    except FileNotFoundError:
-        image_tokens = model.config.backbone_config.image_seq_length
-        processor = small_processor(face_model, image_tokens, VOCABULARY)
-        folder.mkdir(parents=True, exist_ok=True)
-        processor.save_pretrained(folder)
-        return model, processor
 
 
 @contextmanager

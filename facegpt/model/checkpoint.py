@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import nn
 
-from facegpt.memory import available, float32_bytes, gib, is_out_of_memory
+from facegpt.memory import available, gib, is_out_of_memory, weight_bytes
+from facegpt.model.backbone_processing import BackboneProcessor, load_processor
 from facegpt.model.modeling import FaceGptForConditionalGeneration
-from facegpt.model.processing import FaceGptProcessor
+from facegpt.model.processing import FILE, FaceGptProcessor, FaceProcessor
 
 BUNDLED = "bundled"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "assets" / "facegpt-small"
@@ -32,7 +35,7 @@ class Checkpoint:
     """A loaded model in evaluation mode, its processor, and the sha256 over its files."""
 
     model: FaceGptForConditionalGeneration
-    processor: FaceGptProcessor
+    processor: FaceProcessor
     digest: str
 
 
@@ -64,21 +67,43 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+def read_processor(folder: Path) -> FaceProcessor:
+    """The processor that a checkpoint was saved with, the small FaceGPT's or one around its backbone's.
+
+    Raises:
+        FileNotFoundError: the folder is no FaceGPT checkpoint.
+        BackboneError: the backbone's own processor does not load.
+    """
+    settings = _settings(folder)
+    if not settings.get("backbone"):
+        return FaceGptProcessor.from_pretrained(folder)
+    return BackboneProcessor(load_processor(folder), str(settings["instruction"]), int(settings["crop_size"]))
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / FILE
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
 def load(name: str = BUNDLED, device: str = "cpu") -> Checkpoint:
-    """Loads a checkpoint in float32 on `device`.
+    """Loads a checkpoint on `device`, in float32; on a GPU one over somebody else's backbone in bfloat16, all but its
+    face head.
 
     Raises:
         CheckpointError: it is missing, something else, or larger than the memory.
     """
     folder = locate(name)
-    needed, free = float32_bytes(folder.glob("*.safetensors")), available()
+    half = device != "cpu" and _settings(folder).get("backbone")
+    dtype = torch.bfloat16 if half else torch.float32
+    needed, free = weight_bytes(folder.glob("*.safetensors"), dtype.itemsize), available()
     if free is not None and needed > free:
         raise CheckpointError(
             f"checkpoint {name} needs {gib(needed)} of memory to load, and {gib(free)} are free: {MORE_MEMORY}"
         )
     try:
-        processor = FaceGptProcessor.from_pretrained(folder)
-        model = FaceGptForConditionalGeneration.from_pretrained(str(folder), dtype=torch.float32)
+        processor = read_processor(folder)
+        model = FaceGptForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
         module: nn.Module = model
         module.to(device).eval()
     except (OSError, ValueError, KeyError) as error:

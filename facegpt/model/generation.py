@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
-from facegpt.model.processing import ASSISTANT, EOS, NOT_WORDS, PAD, USER, FaceGptProcessor
+from facegpt.model.processing import FaceProcessor
 from facegpt.training.text.captions import tidy
 
 
@@ -25,7 +25,7 @@ class GeneratedFaces:
 @torch.inference_mode()
 def generate_faces(
     model: FaceGptForConditionalGeneration,
-    processor: FaceGptProcessor,
+    processor: FaceProcessor,
     pixel_values: Tensor,
     *,
     question: str | None = None,
@@ -39,20 +39,22 @@ def generate_faces(
     device = pixel_values.device
     batch = len(pixel_values)
     prompt = torch.tensor(processor.prompt(), device=device).expand(batch, -1)
-    output = model(input_ids=prompt, pixel_values=pixel_values, use_cache=True)
+    shown = {**processor.seen(pixel_values), **processor.positions(prompt)}
+    output = model(input_ids=prompt, **shown, use_cache=True)
     theta, log_error, length = output.theta, output.log_error, prompt.shape[1]
     if question is not None:
-        turn = torch.tensor([USER, *processor.encode(question), ASSISTANT], device=device).expand(batch, -1)
+        turn = torch.tensor(processor.turn(question), device=device).expand(batch, -1)
         output = model(input_ids=turn, past_key_values=output.past_key_values, use_cache=True)
         length += turn.shape[1]
-    silent = torch.tensor(NOT_WORDS, device=device)
+    silent = torch.tensor(processor.silent, device=device)
+    ends = torch.tensor(processor.ends, device=device)
     ended = torch.zeros(batch, dtype=torch.bool, device=device)
     tokens: list[Tensor] = []
     for _ in range(max_new_tokens):
         words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
-        following = words.argmax(-1).masked_fill(ended, PAD)
+        following = words.argmax(-1).masked_fill(ended, processor.pad)
         tokens.append(following)
-        ended = ended | (following == EOS)
+        ended = ended | torch.isin(following, ends)
         if bool(ended.all()):
             break
         output = model(input_ids=following[:, None], past_key_values=output.past_key_values, use_cache=True)

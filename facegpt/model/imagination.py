@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
-from facegpt.model.processing import FaceGptProcessor
+from facegpt.model.processing import FaceProcessor
 from facegpt.morphable import Theta
 from facegpt.training.synthetic.sampling import CROP_CENTRE, CROP_HALF, FOCAL
 
@@ -21,7 +21,7 @@ CROWD = 32
 @torch.inference_mode()
 def imagine(
     model: FaceGptForConditionalGeneration,
-    processor: FaceGptProcessor,
+    processor: FaceProcessor,
     text: str,
     seeds: Sequence[int],
     palette: Tensor,

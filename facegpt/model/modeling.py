@@ -75,6 +75,8 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
     main_input_name = "input_ids"
     _supports_sdpa = True
     _supports_flash_attn = True
+    # theta in 8 bits of mantissa would move landmarks by up to a pixel, and the head is a thousandth of the weights.
+    _keep_in_fp32_modules_strict = {"face_head"}  # noqa: RUF012  an instance variable of its base
 
     def __init__(self, config: FaceGptConfig) -> None:
         super().__init__(config)
@@ -118,10 +120,15 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         Raises:
             ValueError: noise for a model that cannot imagine.
         """
+        if pixel_values is not None:
+            pixel_values = pixel_values.to(self.backbone.dtype)
         seen: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
         if self.config.face_sees_image and pixel_values is not None:
             seen = {"inputs_embeds": self._embed(input_ids, pixel_values)}
         elif noise is not None:
+            # Qwen's models would place words without ids by the picture that they were last shown.
+            if getattr(self.backbone.model, "rope_deltas", None) is not None:
+                self.backbone.model.rope_deltas = None
             seen = {"inputs_embeds": self._imagine(input_ids, noise)}
         core = self.backbone.model(
             **seen,
@@ -136,7 +143,7 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         theta = log_error = None
         if len(rows):
             positions = is_face.int().argmax(1)[rows]
-            theta, log_error = self.face_head(hidden[rows, positions])
+            theta, log_error = self.face_head(hidden[rows, positions].to(self.face_head.norm.weight.dtype))
         logits = loss = None
         if labels is not None:
             wanted = labels[:, 1:] != -100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -41,21 +42,50 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     )
 
 
-class FaceGptProcessor:
-    """Builds `<bos><user><image>*K instruction<assistant><FACE> caption<eos>` and what follows it in a chat.
+class FaceProcessor(ABC):
+    """Builds the sequence `user: picture, instruction; assistant: <FACE> caption` in one model's own words and tokens.
 
-    `image_tokens` is K, the number of tokens that the vision tower gives for a picture; `instruction` is the prompt
-    that annotation uses.
+    `ends`: ids that end what the assistant says, the one to be learned first. `pad`: an id for places that are masked.
+    `silent`: ids that are no words. Pictures are crops of one size, so that every prompt has one length.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, image_tokens: int, instruction: str) -> None:
-        self.tokenizer = tokenizer
-        self.image_tokens = image_tokens
-        self.instruction = instruction
+    tokenizer: PreTrainedTokenizerFast
+    instruction: str
+    ends: tuple[int, ...]
+    pad: int
+    silent: tuple[int, ...]
+
+    @abstractmethod
+    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
+        """What the model is shown of pictures (N,3,W,W) in 0..1, by the names of its inputs."""
+
+    @abstractmethod
+    def positions(self, ids: Tensor) -> dict[str, Tensor]:
+        """What the model wants to know of the places of a sequence with a picture (N,L) beside its ids."""
+
+    @abstractmethod
+    def prompt(self, instruction: str | None = None) -> list[int]:
+        """The sequence up to and with <FACE>."""
+
+    @abstractmethod
+    def turn(self, question: str) -> list[int]:
+        """What follows <FACE> if the user asks `question` in place of hearing a caption."""
+
+    @abstractmethod
+    def description(self, text: str) -> list[int]:
+        """The sequence, without an image, whose <FACE> becomes a face that `text` describes."""
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the tokenizer and the layout of the sequence into `folder`."""
+
+    @abstractmethod
+    def not_text(self) -> Iterable[str]:
+        """Tokens that the text of a user must not be able to forge."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text, without special tokens: user text cannot forge a <FACE> or an <image>."""
-        for token in SPECIAL_TOKENS:
+        for token in self.not_text():
             text = text.replace(token, " ")
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
@@ -72,15 +102,6 @@ class FaceGptProcessor:
         """Words of token ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
-    def prompt(self, instruction: str | None = None) -> list[int]:
-        """The sequence up to and with <FACE>."""
-        words = self.encode(self.instruction if instruction is None else instruction)
-        return [BOS, USER, *[IMAGE] * self.image_tokens, *words, ASSISTANT, FACE]
-
-    def description(self, text: str) -> list[int]:
-        """The sequence, without an image, whose <FACE> becomes a face that `text` describes."""
-        return [BOS, USER, *self.encode(text), ASSISTANT, FACE]
-
     def pixel_values(self, crops: U8 | Sequence[U8]) -> Tensor:
         """Crops (N,W,W,3) uint8 sRGB as (N,3,W,W) float in 0..1; raises ValueError on any other form."""
         array = np.asarray(crops)
@@ -93,8 +114,43 @@ class FaceGptProcessor:
             raise ValueError(f"crops are {array.dtype} {array.shape}, expected uint8 (N, W, W, 3)")
         return torch.from_numpy(np.ascontiguousarray(array)).permute(0, 3, 1, 2).float() / 255
 
+
+class FaceGptProcessor(FaceProcessor):
+    """The small FaceGPT's: `<bos><user><image>*K instruction<assistant><FACE> caption<eos>`, and chats.
+
+    `image_tokens` is K, the number of tokens that the vision tower gives for a picture; `instruction` is the prompt
+    that annotation uses.
+    """
+
+    ends = (EOS,)
+    pad = PAD
+    silent = NOT_WORDS
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, image_tokens: int, instruction: str) -> None:
+        self.tokenizer = tokenizer
+        self.image_tokens = image_tokens
+        self.instruction = instruction
+
+    def not_text(self) -> Iterable[str]:
+        return SPECIAL_TOKENS
+
+    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
+        return {"pixel_values": pixels}
+
+    def positions(self, ids: Tensor) -> dict[str, Tensor]:
+        return {}
+
+    def prompt(self, instruction: str | None = None) -> list[int]:
+        words = self.encode(self.instruction if instruction is None else instruction)
+        return [BOS, USER, *[IMAGE] * self.image_tokens, *words, ASSISTANT, FACE]
+
+    def turn(self, question: str) -> list[int]:
+        return [USER, *self.encode(question), ASSISTANT]
+
+    def description(self, text: str) -> list[int]:
+        return [BOS, USER, *self.encode(text), ASSISTANT, FACE]
+
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes the tokenizer and the layout of the sequence into `folder`."""
         self.tokenizer.save_pretrained(str(folder))
         settings = {"image_tokens": self.image_tokens, "instruction": self.instruction}
         (Path(folder) / FILE).write_text(json.dumps(settings, indent=1) + "\n")

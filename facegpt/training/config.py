@@ -14,8 +14,11 @@ from facegpt.training.losses import LossWeights
 class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
-    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. `face_model`:
-    "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. A run has
+    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. `backbone`: a
+    vision-language model of transformers (a folder, a hub name) that is to become a FaceGPT, in the stage of
+    `face_steps`: with adapters of `lora_rank`, or, if that is 0, with all of its weights; `retain_weight` holds its
+    answers to ordinary questions where they were. `face_model`: "bundled", or a file of `facegpt import-face-model`
+    whose faces can be rendered as portraits. The small FaceGPT has
     six stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `photos_steps`,
     `language_steps` and `together_steps`, any of which may be 0. `photos`: folders, lists, tars or Parquet files, local
     or on S3, whose faces, as `detector` finds them, the stage of photos learns from without any label: `photo_batch`
@@ -25,6 +28,8 @@ class TrainConfig:
 
     output: str
     initial: str | None = None
+    backbone: str | None = None
+    lora_rank: int = 0
     face_model: str = "bundled"
     photos: tuple[str, ...] = ()
     detector: str = "dlib"
@@ -38,6 +43,7 @@ class TrainConfig:
     photos_steps: int = 0
     language_steps: int = 4000
     together_steps: int = 0
+    face_steps: int = 0
     batch: int = 32
     photo_batch: int = 16
     photo_clean: int = 6
@@ -49,6 +55,7 @@ class TrainConfig:
     polish_learning_rate: float = 5e-4
     photos_learning_rate: float = 5e-4
     together_learning_rate: float = 4e-4
+    face_learning_rate: float = 2e-4
     final_learning_rate: float = 1e-5
     warmup: int = 200
     weight_decay: float = 0.02
@@ -59,6 +66,7 @@ class TrainConfig:
     descriptions: int = 16
     imagine_weight: float = 0.5
     named_weight: float = 0.5
+    retain_weight: float = 1.0
     bfloat16: bool = True
     evaluate_every: int = 500
     save_every: int = 250
@@ -76,6 +84,7 @@ class TrainConfig:
             + self.photos_steps
             + self.language_steps
             + self.together_steps
+            + self.face_steps
         )
 
 
@@ -94,7 +103,24 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
         raise ValueError(
             "there are photos_steps, but no 'photos': a list of folders, tars or lists of images"
         )
+    _check_backbone(plain)
     return TrainConfig(**plain, weights=LossWeights(**{k: float(v) for k, v in weights.items()}))
+
+
+def _check_backbone(values: dict[str, Any]) -> None:
+    """Sets the stages of the small FaceGPT to 0 for a backbone, which has none of them; raises ValueError for a mix."""
+    small = [f"{name}_steps" for name in ("points", "trunk", "polish", "photos", "language", "together")]
+    if not values.get("backbone"):
+        if values.get("lora_rank"):
+            raise ValueError("lora_rank is for a 'backbone', and there is none")
+        return
+    if values.get("initial"):
+        raise ValueError("'initial' and 'backbone' are two things to start from: name one of them")
+    for name in small:
+        if values.setdefault(name, 0):
+            raise ValueError(f"{name} is for the small FaceGPT; a backbone learns in face_steps")
+    if not values.get("face_steps"):
+        raise ValueError("a backbone learns in face_steps, and there are none")
 
 
 def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import FaceProcessor
 from facegpt.morphable import FaceModel
 from facegpt.morphable.mirror import Mirror
 from facegpt.training.augment import augment, mirrored
@@ -22,12 +24,21 @@ from facegpt.training.objectives import Objectives, Terms, trunk_of
 from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.photos.teacher import MeanTeacher
 from facegpt.training.pool import Batch, ShardPool, take
+from facegpt.training.retention import Retention
 from facegpt.training.stages import Name, Stage, learning_rate, stage_at
 from facegpt.training.synthetic.shards import HELD_OUT, store_of
 from facegpt.training.writer import Text
 
-# The text of a batch, for the step: whether there is any is the writer's choice.
-TextWriter = Callable[[Batch, int], Text]
+
+class TextWriter(Protocol):
+    """The text of a batch, for the step, in the words of its processor: whether there is any is the writer's choice."""
+
+    @property
+    def processor(self) -> FaceProcessor: ...
+
+    def __call__(self, batch: Batch, step: int) -> Text: ...
+
+
 Log = Callable[[str], None]
 
 
@@ -43,8 +54,9 @@ class TrainState:
 
 def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW; norms and biases are not decayed."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in learning if p.ndim > 1]
+    plain = [p for p in learning if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -74,16 +86,19 @@ class Trainer:
         self.pool = ShardPool(config, self.store, face_model, failed)
         module: nn.Module = model
         module.to(config.device)
+        # A frozen backbone is neither averaged nor saved: it is many times what its adapters are.
+        self.frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
         self.state = TrainState(
             0,
             model,
-            {k: v.detach().clone() for k, v in model.state_dict().items()},
+            {k: v.detach().clone() for k, v in self._state_of(model).items()},
             make_optimizer(model, config),
         )
         self.checkpoint = Path(config.output) / "training.pt"
         if config.photos_steps and not photos:
             raise ValueError("a stage of photos, and no photos")
         self.photos = photos
+        self.retention = Retention(model, writer.processor) if config.face_steps else None
         self.teacher = MeanTeacher(config, model, face_model) if config.photos_steps else None
 
     def resume(self) -> bool:
@@ -91,7 +106,7 @@ class Trainer:
         if not self.checkpoint.exists():
             return False
         saved = torch.load(self.checkpoint, map_location=self.config.device, weights_only=True)
-        self.state.model.load_state_dict(saved["model"])
+        self._restore(self.state.model, saved["model"])
         self.state.optimizer.load_state_dict(saved["optimizer"])
         self.state.average, self.state.step = saved["average"], saved["step"]
         return True
@@ -104,7 +119,7 @@ class Trainer:
         torch.save(
             {
                 "step": state.step,
-                "model": state.model.state_dict(),
+                "model": self._state_of(state.model),
                 "average": state.average,
                 "optimizer": state.optimizer.state_dict(),
                 "config": json.dumps(asdict(self.config)),
@@ -116,10 +131,19 @@ class Trainer:
     def averaged(self) -> FaceGptForConditionalGeneration:
         """A copy of the model with the moving average of its weights, in evaluation mode."""
         copy = deepcopy(self.state.model)
-        copy.load_state_dict(self.state.average)
+        self._restore(copy, self.state.average)
         module: nn.Module = copy
         module.eval()
         return copy
+
+    def _state_of(self, model: nn.Module) -> dict[str, Tensor]:
+        return {name: value for name, value in model.state_dict().items() if name not in self.frozen}
+
+    def _restore(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        left = model.load_state_dict(state, strict=False)
+        wrong = [*left.unexpected_keys, *(set(left.missing_keys) - self.frozen)]
+        if wrong:
+            raise RuntimeError(f"the stored training state is of another model: {wrong[0]} differs")
 
     def run(self) -> FaceGptForConditionalGeneration:
         """Trains to the last step and returns the averaged model."""
@@ -130,7 +154,7 @@ class Trainer:
                 break
             if state.step and state.step == stage_at(config, state.step).first:
                 # A stage builds on the average of the one before, which is better than where that one stopped.
-                state.model.load_state_dict(state.average)
+                self._restore(state.model, state.average)
                 self.log(f"step {state.step}: {stage_at(config, state.step).name}")
                 seen, started, first = {}, time.monotonic(), state.step
             terms = self.step(batch)
@@ -159,6 +183,8 @@ class Trainer:
         terms = self._terms(stage.name, state.model, batch, images, state.step, generator)
         if stage.name == "photos":
             terms |= self._photos(generator)
+        if self.retention is not None:
+            terms["retained"] = self.retention.loss(state.model, state.step)
         loss = self.objectives.loss(terms)
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {float(loss)} at step {state.step}: lower learning_rate or clip")
@@ -174,6 +200,8 @@ class Trainer:
         model, name = self.state.model, stage.name
         module: nn.Module = model
         module.train()
+        if name == "face":
+            return
         trunk_of(model).train(name in ("points", "trunk")).requires_grad_(name != "language")
         settling = name == "language" and self.state.step - stage.first < self.config.warmup
         model.backbone.model.vision_tower.whiten.train(settling)
@@ -195,6 +223,11 @@ class Trainer:
             case "language" | "together":
                 text = self.writer(batch, step)
                 return self.objectives.language(model, batch, images, text, noise, stage == "together")
+            case "face":
+                text, words = self.writer(batch, step), self.writer.processor
+                shown = {**words.seen(images), **words.positions(text.ids)}
+                shown = {name: value.to(self.config.device) for name, value in shown.items()}
+                return self.objectives.face(model, batch, shown, text, noise)
 
     def _photos(self, generator: torch.Generator) -> Terms:
         state, config = self.state, self.config
@@ -211,7 +244,7 @@ class Trainer:
         state = self.state
         done = state.step - stage_at(self.config, state.step).first
         decay = min(self.config.ema, (1 + done) / (10 + done))
-        for key, value in state.model.state_dict().items():
+        for key, value in self._state_of(state.model).items():
             kept = state.average[key]
             if value.is_floating_point():
                 kept.lerp_(value, 1 - decay)

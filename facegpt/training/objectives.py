@@ -107,6 +107,35 @@ class Objectives:
             terms |= {f"{TRUNK}{name}": term for name, term in own.items()}
         return {**terms, **{f"true_{name}": term.detach() for name, term in true.items()}}
 
+    def face(
+        self,
+        model: FaceGptForConditionalGeneration,
+        batch: Batch,
+        shown: dict[str, Tensor],
+        text: Text,
+        noise: torch.Generator,
+    ) -> Terms:
+        """The loss of the face that <FACE> becomes, against the true one, of the text and of the imagined faces, for a
+        model of any backbone; `shown` is what it sees and knows of the places of `text`.
+        """
+        text = text.to(self.device)
+        with self._autocast():
+            output = model(
+                input_ids=text.ids,
+                attention_mask=text.attention,
+                labels=text.labels,
+                label_weights=text.weights,
+                **shown,
+            )
+        if output.theta is None or output.log_error is None:
+            raise RuntimeError("a training batch without a <FACE> token")
+        terms = self._face(batch, output.theta, output.log_error)
+        if output.loss is not None:
+            terms["text"] = output.loss
+        if text.described is not None:
+            terms |= self._imagined(model, batch, text.described, noise)
+        return terms
+
     def _imagined(
         self,
         model: FaceGptForConditionalGeneration,
@@ -139,6 +168,7 @@ class Objectives:
             "text": c.text_weight,
             "imagined": c.imagine_weight,
             "named": c.named_weight,
+            "retained": c.retain_weight,
         }
         weighted = [
             weights[name.removeprefix(TRUNK)] * term

@@ -1,4 +1,6 @@
-"""The stages of a run, in order: points, the vision tower's trunk, its polish, photos, the language, all together."""
+"""The stages of a run, in order: points, the vision tower's trunk, its polish, photos, the language, all together; for
+a backbone, face.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Literal
 
 from facegpt.training.config import TrainConfig
 
-Name = Literal["points", "trunk", "polish", "photos", "language", "together"]
+Name = Literal["points", "trunk", "polish", "photos", "language", "together", "face"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Stage:
     has labelled beside the rendered faces (`photos.teacher.MeanTeacher`). language: <FACE>, captions and dialogues;
     the trunk is held fixed, and its guess is what <FACE> has to become. Each is learned several times faster alone than
     together with the others. together: trunk and language at once, each with its own losses, and the trunk with that of
-    the text as well: what captions need of a picture is not what moves the most points.
+    the text as well: what captions need of a picture is not what moves the most points. face: all of a backbone, or its
+    adapters, which has no trunk: the face that <FACE> becomes against the true one, and its text.
     """
 
     name: Name
@@ -40,6 +43,7 @@ def stages_of(config: TrainConfig) -> list[Stage]:
         ("photos", c.photos_steps, c.photos_learning_rate),
         ("language", c.language_steps, c.learning_rate),
         ("together", c.together_steps, c.together_learning_rate),
+        ("face", c.face_steps, c.face_learning_rate),
     ]
     for name, length, peak in lengths:
         if length:

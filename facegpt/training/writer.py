@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegpt.model.processing import ASSISTANT, EOS, PAD, USER, FaceGptProcessor, train_tokenizer
+from facegpt.model.processing import FaceGptProcessor, FaceProcessor, train_tokenizer
 from facegpt.morphable import FaceModel, Theta
 from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
@@ -96,7 +96,7 @@ class DialogueWriter:
 
     def __init__(
         self,
-        processor: FaceGptProcessor,
+        processor: FaceProcessor,
         model: FaceModel,
         seed: int,
         text_every: int,
@@ -114,14 +114,16 @@ class DialogueWriter:
         faces = describe(batch.theta, self.names)
         rows = [self._row(attributes, rng) for attributes in faces]
         length = max(len(given) + len(said) for given, said, _ in rows)
-        ids = torch.full((len(rows), length), PAD)
+        ids = torch.full((len(rows), length), self.processor.pad)
+        attention = torch.zeros_like(ids)
         labels, weights = torch.full((len(rows), length), IGNORED), torch.ones(len(rows), length)
         for i, (given, said, counts) in enumerate(rows):
             ids[i, : len(given) + len(said)] = torch.tensor([*given, *said])
+            attention[i, : len(given) + len(said)] = 1
             labels[i, len(given) : len(given) + len(said)] = torch.tensor(said)
             weights[i, len(given) : len(given) + len(said)] = torch.tensor(counts)
         described = self._described(faces[: self.descriptions], batch.theta, rng)
-        return Text(ids, (ids != PAD).long(), labels, weights, described)
+        return Text(ids, attention, labels, weights, described)
 
     def _described(self, faces: list[Attributes], theta: Theta, rng: np.random.Generator) -> Described | None:
         """A description of each face, padded on the left so that all end in <FACE>."""
@@ -134,22 +136,23 @@ class DialogueWriter:
         ]
         rows = [self.processor.description(one.text) for one in drawn]
         length = max(map(len, rows))
-        ids = torch.tensor([[PAD] * (length - len(row)) + row for row in rows])
-        return Described(ids, (ids != PAD).long(), torch.tensor([named_ranges(one) for one in drawn]))
+        ids = torch.tensor([[self.processor.pad] * (length - len(row)) + row for row in rows])
+        attention = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
+        return Described(ids, attention, torch.tensor([named_ranges(one) for one in drawn]))
 
     def _row(
         self, attributes: Attributes, rng: np.random.Generator
     ) -> tuple[list[int], list[int], list[float]]:
         """One row: what is given, what is to be said, and how much each token of it counts."""
-        encode, kind = self.processor.encode, rng.random()
+        kind = rng.random()
         if kind >= DIALOGUE_SHARE + CHAT_SHARE:
             other = rng.random() < OTHER_INSTRUCTION_SHARE
             instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
             said, counts = self.processor.encode_pieces(caption(attributes, rng))
-            return self.processor.prompt(instruction), [*said, EOS], [*counts, 1.0]
+            return self.processor.prompt(instruction), [*said, self.processor.ends[0]], [*counts, 1.0]
         question, reply = (
             answer(attributes, rng) if kind < DIALOGUE_SHARE else CHAT[int(rng.integers(len(CHAT)))]
         )
-        given = [*self.processor.prompt(), USER, *encode(question), ASSISTANT]
-        said = [*encode(reply), EOS]
+        given = [*self.processor.prompt(), *self.processor.turn(question)]
+        said = [*self.processor.encode(reply), self.processor.ends[0]]
         return given, said, [1.0] * len(said)

@@ -11,6 +11,7 @@ import yaml
 
 from facegpt.model.checkpoint import load
 from jobs.cli import main
+from jobs.train import read_config
 
 TINY = {
     "points_steps": 1,
@@ -92,3 +93,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.Capture
     config = write(tmp_path / "config.yaml", initial=str(tmp_path))
     assert main(["train", config]) == 2
     assert "cannot start from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["small.yaml", "backbone.yaml"])
+def test_the_configs_of_the_readme_are_configs(name: str) -> None:
+    config = read_config(str(Path(__file__).parents[2] / "configs" / name))
+    assert config.steps > 0 and (config.backbone is None) == (name == "small.yaml")

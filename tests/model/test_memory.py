@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 import facegpt.model.checkpoint
 import facegpt.morphable.formats.load
-from facegpt.memory import available, float32_bytes, is_out_of_memory
+from facegpt.memory import available, is_out_of_memory, weight_bytes
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, load
 from facegpt.model.modeling import FaceGptForConditionalGeneration
@@ -83,8 +83,8 @@ def test_what_a_checkpoint_needs_stands_in_its_header(tmp_path: Path) -> None:
         {"a": np.zeros((3, 4), np.float16), "b": np.zeros((), np.float64)}, tmp_path / "one.safetensors"
     )
     (tmp_path / "two.safetensors").write_bytes(b"damaged")
-    assert float32_bytes(tmp_path.glob("*.safetensors")) == 4 * 13
-    assert 7e7 < float32_bytes(BUNDLED_FOLDER.glob("*.safetensors")) < 8e7
+    assert weight_bytes(tmp_path.glob("*.safetensors")) == 4 * 13
+    assert 7e7 < weight_bytes(BUNDLED_FOLDER.glob("*.safetensors")) < 8e7
 
 
 def test_a_checkpoint_that_does_not_fit_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,92 @@
+"""What a training run starts from, an untrained model, a checkpoint or a backbone, and how its result is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from facegpt.model.backbone import load_backbone, with_face
+from facegpt.model.backbone_processing import BackboneError, load_processor
+from facegpt.model.checkpoint import CheckpointError, load, locate
+from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.processing import FaceGptProcessor, FaceProcessor
+from facegpt.morphable import FaceModel
+from facegpt.training.adapters import add_adapters, merged
+from facegpt.training.config import TrainConfig
+from facegpt.training.initial import NOISE, VOCABULARY, let_imagine, small_model
+from facegpt.training.objectives import trunk_of
+from facegpt.training.text.dialogues import DESCRIBE
+from facegpt.training.writer import small_processor
+from pipeline.errors import UsageError
+
+
+def start(
+    config: TrainConfig, face_model: FaceModel, folder: Path
+) -> tuple[FaceGptForConditionalGeneration, FaceProcessor]:
+    """The model that the config starts from, a backbone, a checkpoint or an untrained one, and its processor."""
+    if config.backbone is not None:
+        return _backbone(config, config.backbone, face_model)
+    if config.initial is not None:
+        return _initial(config, config.initial, face_model)
+    model = small_model(face_model, config.seed)
+    try:
+        return model, FaceGptProcessor.from_pretrained(folder)
+    except FileNotFoundError:
+        image_tokens = model.config.backbone_config.image_seq_length
+        processor = small_processor(face_model, image_tokens, VOCABULARY)
+        folder.mkdir(parents=True, exist_ok=True)
+        processor.save_pretrained(folder)
+        return model, processor
+
+
+def _initial(
+    config: TrainConfig, name: str, face_model: FaceModel
+) -> tuple[FaceGptForConditionalGeneration, FaceProcessor]:
+    try:
+        start = load(name)
+        if config.face_steps < config.steps:
+            trunk_of(start.model)
+    except (CheckpointError, TypeError) as error:
+        raise UsageError(f"cannot start from {name}: {error}") from None
+    if start.model.config.face_model_sha256 != face_model.sha256:
+        raise UsageError(
+            f"cannot start from {name}: it was trained on face model {start.model.config.face_model_id} "
+            f"({start.model.config.face_model_sha256[:8]}), not on {face_model.id} ({face_model.sha256[:8]}); "
+            "train from untrained weights (no `initial`), or with that face model"
+        )
+    let_imagine(start.model, seed=config.seed)
+    return start.model, start.processor
+
+
+def _backbone(
+    config: TrainConfig, name: str, face_model: FaceModel
+) -> tuple[FaceGptForConditionalGeneration, FaceProcessor]:
+    # Frozen weights need no more than 8 bits of mantissa; those that learn do.
+    dtype = torch.bfloat16 if config.lora_rank and config.bfloat16 else torch.float32
+    try:
+        folder = locate(name)
+        model, processor = with_face(
+            load_backbone(folder, dtype),
+            load_processor(folder),
+            face_model,
+            crop_size=config.size,
+            instruction=DESCRIBE[0],
+            noise_size=NOISE if config.descriptions else 0,
+            seed=config.seed,
+        )
+        if config.lora_rank:
+            torch.manual_seed(config.seed)
+            model = add_adapters(model, config.lora_rank)
+    except (CheckpointError, BackboneError, ImportError) as error:
+        raise UsageError(f"cannot build on {name}: {error}") from None
+    return model, processor
+
+
+def finished(model: FaceGptForConditionalGeneration, config: TrainConfig) -> FaceGptForConditionalGeneration:
+    """`model` as it is saved: adapters worked in, 16 bits a number; a backbone's with their range, its head in 32."""
+    model = merged(model)
+    if config.backbone is None:
+        return model.half()
+    model.backbone.to(torch.bfloat16)
+    return model

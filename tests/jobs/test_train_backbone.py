@@ -1,0 +1,144 @@
+"""`facegpt train` on somebody else's backbone: adapters or all weights, on from where it stopped, and what it keeps."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny_backbones import CROP, backbone
+
+from facegpt.model.annotator import FaceAnnotator
+from facegpt.model.backbone import load_backbone
+from facegpt.model.checkpoint import Checkpoint, load
+from facegpt.morphable import bundled
+from facegpt.training.config import TrainConfig, train_config
+from facegpt.training.retention import Retention
+from facegpt.training.synthetic.shards import HELD_OUT, render_shards
+from jobs.cli import main
+from jobs.train import train
+
+TINY = {
+    "face_steps": 3,
+    "size": CROP,
+    "shard_faces": 8,
+    "batch": 4,
+    "reuse": 2.0,
+    "pool": 1,
+    "warmup": 1,
+    "text_every": 1,
+    "descriptions": 2,
+    "evaluate_every": 3,
+    "save_every": 3,
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Rendered shards for all of these runs."""
+    folder = str(tmp_path_factory.mktemp("faces"))
+    render_shards(folder, TINY["shard_faces"], CROP, [*range(5), HELD_OUT], "bundled")
+    return folder
+
+
+def save(family: str, folder: Path) -> str:
+    model, processor = backbone(family)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+def config(folder: Path, faces: str, **changes: object) -> TrainConfig:
+    return train_config({"output": str(folder / "run"), "synthetic_folder": faces, **TINY, **changes})
+
+
+def trained(config: TrainConfig) -> Checkpoint:
+    return load(str(train(config, bundled(), lambda: False)))
+
+
+@pytest.mark.parametrize(
+    ("family", "rank"), [("llava", 4), ("qwen2_5_vl", 0), ("gemma3", 4), ("idefics3", 0)]
+)
+def test_a_backbone_becomes_a_facegpt_that_annotates(
+    family: str, rank: int, tmp_path: Path, faces: str
+) -> None:
+    if rank:
+        pytest.importorskip("peft", reason="adapters want the extra lora")
+    name = save(family, tmp_path / "backbone")
+    checkpoint = trained(config(tmp_path, faces, backbone=name, lora_rank=rank))
+    crops = np.random.default_rng(0).integers(0, 256, (3, CROP, CROP, 3), dtype=np.uint8)
+    said = FaceAnnotator(checkpoint, bundled()).annotate(crops)
+    assert len(said) == 3 and all(np.isfinite(one.landmarks68).all() for one in said)
+    before, after = load_backbone(Path(name)).state_dict(), checkpoint.model.backbone.state_dict()
+    assert not any("lora" in name for name in after)
+    row, moved = checkpoint.model.config.face_token_id, 0.0
+    for key, old in before.items():
+        new = after[key][: len(old)] if old.ndim else after[key]
+        change = (new.float() - old.float()).abs()
+        moved = max(moved, float(change.max()))
+        if len(change) > row:
+            change[row] = 0
+        assert change.max() < 0.02, f"three steps of a small rate turned {key} into something else"
+    assert moved > 0
+
+
+def test_a_run_with_adapters_goes_on_where_it_stopped(
+    tmp_path: Path, faces: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("peft", reason="adapters want the extra lora")
+    caplog.set_level(logging.INFO, "facegpt.train")
+    name = save("llava", tmp_path / "backbone")
+    trained(config(tmp_path, faces, backbone=name, lora_rank=4))
+    saved = torch.load(tmp_path / "run" / "training.pt", weights_only=True)
+    assert saved["step"] == 3 and any("lora" in name for name in saved["model"])
+    assert not any("base_layer.weight" in name for name in saved["model"]), (
+        "frozen weights are not saved again"
+    )
+    trained(config(tmp_path, faces, backbone=name, lora_rank=4, face_steps=5))
+    assert "going on at step 3" in caplog.messages
+
+
+def test_retention_bounds_what_a_backbone_forgets(tmp_path: Path, faces: str) -> None:
+    """Two runs that differ in one weight, and the drift of what they say to ordinary questions."""
+    name = save("qwen2_5_vl", tmp_path / "backbone")
+    first, drifts = load_backbone(Path(name)), {}
+    for weight in (0.0, 100.0):
+        changes = {"face_steps": 12, "face_learning_rate": 3e-3, "retain_weight": weight, "descriptions": 0}
+        own = trained(config(tmp_path / str(weight), faces, backbone=name, **changes))
+        drifts[weight] = drift(first, own)
+    assert drifts[100.0] < drifts[0.0] / 3 and drifts[100.0] < 0.05, drifts
+
+
+@torch.no_grad()
+def drift(first: torch.nn.Module, own: Checkpoint) -> float:
+    """Mean divergence in nats a token over the answers that `own` gives."""
+    divergences = []
+    for one in Retention(own.model, own.processor).exchanges:
+        then = first(input_ids=one.ids).logits[0].log_softmax(-1)
+        now = own.model.backbone(input_ids=one.ids).logits[0, :, : then.shape[-1]].log_softmax(-1)
+        divergences.append(float((then.exp() * (then - now)).sum(-1).mean()))
+    return sum(divergences) / len(divergences)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "./nowhere"}, "no checkpoint folder at ./nowhere"),
+        ({"backbone": "x", "initial": "bundled"}, "two things to start from"),
+        ({"backbone": "x", "points_steps": 5}, "points_steps is for the small FaceGPT"),
+        ({"backbone": "x", "face_steps": 0}, "learns in face_steps, and there are none"),
+        ({"lora_rank": 4}, "lora_rank is for a 'backbone'"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(
+    changes: dict[str, object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"output": str(tmp_path / "run"), **TINY, **changes}), encoding="utf-8")
+    assert main(["train", str(path)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
