@@ -9,7 +9,7 @@ from PIL import Image
 
 from facegpt.morphable import bundled
 from pipeline.config import DecodeConfig
-from pipeline.report.photos import open_photo
+from pipeline.photos import open_photo
 from pipeline.report.pictures import pictures
 from pipeline.report.read import read_output, whole_rows
 

@@ -111,7 +111,7 @@ def read_photos(config: TrainConfig, output: Path) -> PhotoCrops:
         photos = PhotoCrops.load(path)
     else:
         settings = load_config(None, [f"detector.name={json.dumps(config.detector)}"])
-        photos = cut_photos(config.photos, settings, config.size)
+        photos = cut_photos(config.photos, settings, config.size, config.photo_quality)
         photos.save(path)
     log.info("%d faces to learn from without labels, in %s", len(photos), path)
     return photos

@@ -18,12 +18,12 @@ class TrainConfig:
     vision-language model of transformers (a folder, a hub name) that is to become a FaceGPT, in the stage of
     `face_steps`: with adapters of `lora_rank`, or, if that is 0, with all of its weights; `retain_weight` holds its
     answers to ordinary questions where they were. `face_model`: "bundled", or a file of `facegpt import-face-model`
-    whose faces can be rendered as portraits. The small FaceGPT has
-    six stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `photos_steps`,
-    `language_steps` and `together_steps`, any of which may be 0. `photos`: folders, lists, tars or Parquet files, local
-    or on S3, whose faces, as `detector` finds them, the stage of photos learns from without any label: `photo_batch`
-    in each step beside the rendered ones, of which `photo_clean` are compared with their rendering. In the last two
-    stages, `descriptions` faces of a batch are also learned from words alone.
+    whose faces can be rendered as portraits. The small FaceGPT has six stages (see `stages.Stage`) of `points_steps`,
+    `trunk_steps`, `polish_steps`, `photos_steps`, `language_steps` and `together_steps`, any of which may be 0.
+    `photos`: folders, lists, tars or Parquet files, local or on S3, whose faces, as `detector` finds them, the stage of
+    photos learns from without any label, or outputs of `facegpt annotate`, of which it takes the faces of at least
+    `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
+    rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone.
     """
 
     output: str
@@ -47,6 +47,7 @@ class TrainConfig:
     batch: int = 32
     photo_batch: int = 16
     photo_clean: int = 6
+    photo_quality: float = 0.0
     reuse: float = 4.0
     pool: int = 8
     first_shard: int = 0

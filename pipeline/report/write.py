@@ -16,8 +16,8 @@ from markupsafe import Markup
 from facegpt.morphable import bundled
 from pipeline.config import config_of
 from pipeline.errors import UsageError
+from pipeline.photos import entries_of, open_photo
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.photos import entries_of, open_photo
 from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
 from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
 from pipeline.report.record import facts

@@ -25,7 +25,7 @@ from pipeline import run as run_module
 from pipeline.config import RunConfig, load_config
 from pipeline.decode import image_id_of
 from pipeline.errors import UsageError
-from pipeline.report.photos import entries_of, open_photo
+from pipeline.photos import entries_of, open_photo
 from pipeline.run import RunSummary, annotate
 from pipeline.run_record import existing_run
 from pipeline.samples import collect
