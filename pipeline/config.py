@@ -107,12 +107,15 @@ class WorkerConfig(Section):
     """Worker processes per stage (absent: as many as the machine suggests), `fetch_threads` per detect worker, and
     `image_seconds`: when the work on one image is stopped, and the image fails.
 
+    `annotate_per_gpu`: how many models share a GPU; with two, one computes while the other writes down what it said,
+    and the GPU holds the weights twice.
     `cpus`: what each worker reserves; absent, the CPUs that are there are shared out. On a cluster that grows by
     itself, say it together with the workers of each stage: what finds no room is what makes it grow.
     """
 
     detect: Positive | None = None
     annotate: Positive | None = None
+    annotate_per_gpu: Positive = 1
     commit: Positive | None = None
     cpus: Annotated[float, Field(gt=0)] | None = None
     fetch_threads: Positive = 8

@@ -81,15 +81,17 @@ def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
             raise UsageError(f"{key} is cuda, but Ray sees no GPU here")
     on_gpu = wants != "cpu" and gpus >= 1
     slots = max(2, int(cpus))
-    annotate = config.workers.annotate or (int(gpus) if on_gpu else slots - slots // 2)
+    sharing = config.workers.annotate_per_gpu
+    annotate = config.workers.annotate or (int(gpus) * sharing if on_gpu else slots - slots // 2)
     detect = config.workers.detect or (max(1, slots - annotate - 1) if on_gpu else slots // 2)
     commit = config.workers.commit or max(1, slots // 8)
     # Reserved is half of what there is, so that all of them still fit, if tightly, when half of the nodes are lost: a
     # stage without any worker would stop the run.
     share = config.workers.cpus or min(1.0, 0.45 * cpus / (detect + annotate + commit))
     threads = max(1, int(config.workers.cpus or cpus // (detect + annotate)))
+    needed = math.ceil(annotate / sharing) if on_gpu else 1
     detect_gpus, annotate_gpus = _gpu_shares(
-        config.detector.device == "cuda", on_gpu, detect, max(int(gpus), annotate if on_gpu else 1)
+        config.detector.device == "cuda", on_gpu, detect, max(int(gpus), needed), sharing
     )
     return Plan(
         detect,
@@ -103,16 +105,17 @@ def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
     )
 
 
-def _gpu_shares(detects: bool, annotates: bool, workers: int, gpus: int) -> tuple[float, float]:
-    """The share of a GPU for each detect worker and for each annotator: one annotator to a GPU, and beside it its part
-    of the detect workers, if these compute there at all.
+def _gpu_shares(detects: bool, annotates: bool, workers: int, gpus: int, sharing: int) -> tuple[float, float]:
+    """The share of a GPU for each detect worker and for each annotator: `sharing` annotators to a GPU, and beside them
+    its part of the detect workers, if these compute there at all.
     """
-    if not detects:
-        return 0.0, float(annotates)
-    left = DETECTORS_GPU if annotates else 1.0
-    # Ray counts in ten-thousandths; rounded up, the last worker would find no room.
-    each = math.floor(left / math.ceil(workers / gpus) * 10_000) / 10_000
-    return each, 1 - left if annotates else 0.0
+    left = (DETECTORS_GPU if annotates else 1.0) if detects else 0.0
+    return _floored(left / math.ceil(workers / gpus)), _floored((1 - left) / sharing) if annotates else 0.0
+
+
+def _floored(share: float) -> float:
+    """Ray counts in ten-thousandths; rounded up, the last worker would find no room."""
+    return math.floor(share * 10_000 + 1e-6) / 10_000
 
 
 @contextmanager

@@ -103,3 +103,12 @@ def test_a_worker_that_cannot_start_says_so_for_each_shard() -> None:
 def test_an_error_is_handed_through() -> None:
     row = batch(error="detect: broken")
     assert Worker("double", lambda: doubled)(row).to_pylist()[0]["error"] == "detect: broken"
+
+
+def test_models_can_share_a_gpu_with_each_other_and_a_detector() -> None:
+    plan = plan_workers(load_config(None, ["workers.annotate_per_gpu=3"]), 16, 2)
+    assert (plan.annotate, plan.annotate_gpus, plan.detect) == (6, 0.3333, 9)
+    on_cuda = ["detector.name=insightface", "detector.device=cuda", "workers.annotate_per_gpu=2"]
+    plan = plan_workers(load_config(None, on_cuda), 16, 2)
+    assert (plan.annotate, plan.annotate_gpus) == (4, 0.45)
+    assert 2 * plan.annotate_gpus + plan.detect_gpus * -(-plan.detect // 2) <= 1
