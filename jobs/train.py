@@ -8,11 +8,13 @@ import argparse
 import json
 import logging
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.formats.load import BUNDLED, stored_model
 from facegpt.training.config import TrainConfig, train_config
 from facegpt.training.loop import Trainer
+from facegpt.training.parallel import first_goes_first, rank
 from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.pool import shards_needed
 from facegpt.training.portraits import check_trainable
@@ -31,15 +34,18 @@ from facegpt.training.writer import DialogueWriter
 from jobs.train_start import finished, start
 from pipeline.config import load_config
 from pipeline.errors import UsageError
+from pipeline.trainers import train_together
 from pipeline.unlabelled import cut_photos
 
 EXAMPLES = """\
   facegpt train configs/small.yaml
   facegpt train configs/small.yaml --render-workers 2
+  facegpt train configs/small.yaml --workers 4    # together, on a Ray cluster or on this machine
   facegpt train configs/backbone.yaml             # a LLaVA becomes a FaceGPT (GPU)
 """
 log = logging.getLogger("facegpt.train")
 PHOTOS = "photos.npz"
+MODEL = "model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="processes that render faces ahead (default 1)",
+        help="processes that render faces ahead, on each machine (default 1)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that train together, by Ray Train, in place of the config's (default 1); see docs/cluster.md",
     )
 
 
@@ -62,30 +74,51 @@ def run(args: argparse.Namespace) -> int:
     config = read_config(args.config)
     if args.face_model is not None:
         config = replace(config, face_model=args.face_model)
+    if args.workers is not None:
+        config = replace(config, workers=args.workers)
     face_model = read_face_model(config.face_model)
-    with render_ahead(config, max(1, args.render_workers)) as failed:
-        started = time.monotonic()
-        folder = train(config, face_model, failed)
+    started = time.monotonic()
+    if config.workers > 1:
+        folder = Path(config.output) / MODEL
+        train_together(partial(_part, config, args.render_workers), config)
+    else:
+        with render_ahead(config, args.render_workers) as failed:
+            folder = train(config, face_model, failed)
     print(f"{folder}: {config.steps} steps, {time.monotonic() - started:.0f} s in this run")
     return 0
 
 
 def train(config: TrainConfig, face_model: FaceModel, failed: Callable[[], bool]) -> Path:
-    """Trains as `config` says on shards that others render, unless they `failed`; returns the checkpoint's folder."""
+    """Trains as `config` says on shards that others render, unless they `failed`; returns the checkpoint's folder.
+
+    Of several processes that train together, the first one writes.
+    """
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    photos = read_photos(config, output) if config.photos_steps else None
-    model_folder = output / "model"
-    model, processor = start(config, face_model, model_folder)
+    model_folder = output / MODEL
+    with first_goes_first():
+        photos = read_photos(config, output) if config.photos_steps else None
+        model, processor = start(config, face_model, model_folder)
     writer = DialogueWriter(processor, face_model, config.seed, config.text_every, config.descriptions)
     trainer = Trainer(config, model, face_model, writer, log.info, failed=failed, photos=photos)
     log.info("config %s", json.dumps(asdict(config)))
     if trainer.resume():
         log.info("going on at step %d", trainer.state.step)
-    finished(trainer.run(), config).save_pretrained(model_folder)
-    processor.save_pretrained(model_folder)
+    trained = trainer.run()
+    if rank() == 0:
+        finished(trained, config).save_pretrained(model_folder)
+        processor.save_pretrained(model_folder)
     return model_folder
+
+
+def _part(config: TrainConfig, render_workers: int) -> None:
+    """What each of several processes does; on each machine the first one has the faces rendered."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("facegpt").setLevel(logging.INFO if rank() == 0 else logging.WARNING)
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    with render_ahead(config, render_workers) if first else nullcontext(lambda: False) as failed:
+        train(config, read_face_model(config.face_model), failed)
 
 
 def read_config(path: str) -> TrainConfig:
@@ -131,9 +164,10 @@ def read_face_model(name: str) -> FaceModel:
 
 @contextmanager
 def render_ahead(config: TrainConfig, workers: int) -> Iterator[Any]:
-    """Renders the shards that training will ask for in processes of their own; gives a function that says if
-    one died.
+    """Renders the shards that training will ask for in `workers` processes of their own, at least one; gives a function
+    that says if one died.
     """
+    workers = max(1, workers)
     numbers = [*shards_needed(config), HELD_OUT]
     # The held-out shard is wanted at the first evaluation, after the pool has been filled.
     numbers.insert(min(config.pool, len(numbers) - 1), numbers.pop())

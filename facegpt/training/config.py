@@ -23,7 +23,8 @@ class TrainConfig:
     `photos`: folders, lists, tars or Parquet files, local or on S3, whose faces, as `detector` finds them, the stage of
     photos learns from without any label, or outputs of `facegpt annotate`, of which it takes the faces of at least
     `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
-    rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone.
+    rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone. `workers`
+    processes train together, each on `batch` faces of its own.
     """
 
     output: str
@@ -45,6 +46,7 @@ class TrainConfig:
     together_steps: int = 0
     face_steps: int = 0
     batch: int = 32
+    workers: int = 1
     photo_batch: int = 16
     photo_clean: int = 6
     photo_quality: float = 0.0
@@ -104,6 +106,8 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
         raise ValueError(
             "there are photos_steps, but no 'photos': a list of folders, tars or lists of images"
         )
+    if plain.get("workers", 1) < 1:
+        raise ValueError("training wants at least one of 'workers'")
     _check_backbone(plain)
     return TrainConfig(**plain, weights=LossWeights(**{k: float(v) for k, v in weights.items()}))
 

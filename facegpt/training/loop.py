@@ -21,6 +21,7 @@ from facegpt.morphable.mirror import Mirror
 from facegpt.training.augment import augment, mirrored
 from facegpt.training.config import TrainConfig
 from facegpt.training.objectives import Objectives, Terms, trunk_of
+from facegpt.training.parallel import average_gradients, check_alike, rank, share_buffers, world
 from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.photos.teacher import MeanTeacher
 from facegpt.training.pool import Batch, ShardPool, take
@@ -77,13 +78,15 @@ class Trainer:
         failed: Callable[[], bool] = lambda: False,
         photos: PhotoCrops | None = None,
     ) -> None:
+        if world() != config.workers:
+            raise ValueError(f"{config.workers} workers are wanted, and {world()} came")
         torch.manual_seed(config.seed)
         self.config, self.writer, self.log = config, writer, log
         self.face_model, self.failed = face_model, failed
         self.objectives = Objectives(config, face_model)
         self.mirror = Mirror(face_model)
         self.store = store_of(config.synthetic_folder, config.shard_faces, config.size, face_model)
-        self.pool = ShardPool(config, self.store, face_model, failed)
+        self.pool = ShardPool(config, self.store, face_model, failed, rank())
         module: nn.Module = model
         module.to(config.device)
         # A frozen backbone is neither averaged nor saved: it is many times what its adapters are.
@@ -112,7 +115,9 @@ class Trainer:
         return True
 
     def save(self) -> None:
-        """Writes the resumable checkpoint, whole or not at all."""
+        """Writes the resumable checkpoint, whole or not at all; of several processes, the first one does."""
+        if rank():
+            return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.checkpoint.with_suffix(".tmp")
         state = self.state
@@ -155,19 +160,21 @@ class Trainer:
             if state.step and state.step == stage_at(config, state.step).first:
                 # A stage builds on the average of the one before, which is better than where that one stopped.
                 self._restore(state.model, state.average)
+                share_buffers(state.model)
                 self.log(f"step {state.step}: {stage_at(config, state.step).name}")
                 seen, started, first = {}, time.monotonic(), state.step
             terms = self.step(batch)
             seen = {k: 0.98 * seen.get(k, v) + 0.02 * v for k, v in {**seen, **terms}.items()}
             state.step += 1
-            if state.step % 50 == 0:
+            if state.step % 50 == 0 and rank() == 0:
                 rate = (state.step - first) * config.batch / (time.monotonic() - started)
                 shown = " ".join(f"{k} {v:.4g}" for k, v in seen.items())
                 self.log(f"step {state.step}/{config.steps} {rate:.0f} faces/s {shown}")
-            if state.step % config.evaluate_every == 0 or state.step == config.steps:
+            if rank() == 0 and (state.step % config.evaluate_every == 0 or state.step == config.steps):
                 self.log(f"step {state.step} held out: {json.dumps(self.evaluate())}")
             if state.step % config.save_every == 0 or state.step == config.steps:
                 self.save()
+        check_alike(state.model.parameters())
         return self.averaged()
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -175,7 +182,9 @@ class Trainer:
         state, config = self.state, self.config
         stage = stage_at(config, state.step)
         self._prepare(stage)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
+        generator = torch.Generator().manual_seed(
+            config.seed * 1_000_003 + state.step + 7_919_000_003 * rank()
+        )
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
         batch = mirrored(batch, self.mirror, generator)
@@ -190,6 +199,7 @@ class Trainer:
             raise RuntimeError(f"the loss is {float(loss)} at step {state.step}: lower learning_rate or clip")
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(state.model.parameters())
         terms["gradient"] = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
         state.optimizer.step()
         self._follow()
@@ -234,7 +244,7 @@ class Trainer:
         if self.teacher is None or self.photos is None:
             raise RuntimeError("a stage of photos without photos")
         self.teacher.follow(state.average)
-        rng = np.random.default_rng([config.seed, state.step])
+        rng = np.random.default_rng([config.seed, state.step, *([rank()] if rank() else [])])
         wide = self.photos.draw(config.photo_batch, rng)
         return self.teacher.losses(state.model, wide, config.photo_clean, generator)
 

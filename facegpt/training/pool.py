@@ -40,7 +40,7 @@ def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.i
 
 def batches_per_round(config: TrainConfig) -> int:
     """Steps between two changes of the pool."""
-    return max(1, round(config.reuse * config.shard_faces / config.batch))
+    return max(1, round(config.reuse * config.shard_faces / (config.batch * config.workers)))
 
 
 def shards_needed(config: TrainConfig) -> range:
@@ -50,11 +50,19 @@ def shards_needed(config: TrainConfig) -> range:
 
 
 class ShardPool:
-    """Round r adds shard `first + r` to the pool, drops the oldest, and draws `reuse` shards' worth of batches."""
+    """Round r adds shard `first + r` to the pool, drops the oldest, and draws `reuse` shards' worth of batches, others
+    for each `rank` of the processes that train together.
+    """
 
     def __init__(
-        self, config: TrainConfig, store: ShardStore, model: FaceModel, failed: Callable[[], bool]
+        self,
+        config: TrainConfig,
+        store: ShardStore,
+        model: FaceModel,
+        failed: Callable[[], bool],
+        rank: int = 0,
     ) -> None:
+        self.seed = [config.seed, *([rank] if rank else [])]
         self.config, self.store, self.model, self.failed = config, store, model, failed
         self.batches_per_round = batches_per_round(config)
 
@@ -68,7 +76,7 @@ class ShardPool:
             # The first rounds already mix as many shards as later ones: the pool starts filled.
             wanted = range(c.first_shard + current, c.first_shard + current + c.pool)
             held = {shard: held.get(shard) or self._load(shard) for shard in wanted}
-            rng = np.random.default_rng([c.seed, current])
+            rng = np.random.default_rng([*self.seed, current])
             shards = rng.integers(c.pool, size=self.batches_per_round * 4)
             for number in range(self.batches_per_round):
                 picks = [
