@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces",
         "Apache-2.0",
         commercial=True,
-        sha256=("dc40c41dbad786cc4fe22eacb025a25b3b4cf7733b76f4cb0563ed59de14c623",),
+        sha256=("bac89f2f28e77e28349f6ba2e5013f1ff20e5463e2dddc6844853c3b6e07a2d2",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
