@@ -65,7 +65,7 @@ def _backbone(
     # Frozen weights need no more than 8 bits of mantissa; those that learn do.
     dtype = torch.bfloat16 if config.lora_rank and config.bfloat16 else torch.float32
     try:
-        folder = locate(name)
+        folder = locate(name, "backbone", "where there is a network, `hf download` puts it into a folder")
         model, processor = with_face(
             load_backbone(folder, dtype),
             load_processor(folder),

@@ -39,8 +39,10 @@ class Checkpoint:
     digest: str
 
 
-def locate(name: str) -> Path:
-    """Folder of checkpoint `name`; downloads hub names. Raises CheckpointError if there is none."""
+def locate(name: str, what: str = "checkpoint", way_out: str = f"'{BUNDLED}' needs no network") -> Path:
+    """Folder of checkpoint `name`; downloads hub names. Raises CheckpointError if there is none, which names `what` was
+    wanted and the `way_out`.
+    """
     if name == BUNDLED:
         return BUNDLED_FOLDER
     folder = Path(name).expanduser()
@@ -48,14 +50,14 @@ def locate(name: str) -> Path:
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise CheckpointError(
-            f"no checkpoint folder at {name}: give a folder, a hub name owner/model, or '{BUNDLED}'"
+            f"no {what} folder at {name}: give a folder or a hub name owner/model; {way_out}"
         )
     try:
         return Path(snapshot_download(name))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"checkpoint {name} is neither a folder nor could it be downloaded ({reason}); '{BUNDLED}' needs no network"
+            f"{what} {name} is neither a folder nor could it be downloaded ({reason}); {way_out}"
         ) from error
 
 

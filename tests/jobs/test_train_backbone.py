@@ -127,7 +127,7 @@ def drift(first: torch.nn.Module, own: Checkpoint) -> float:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "./nowhere"}, "no checkpoint folder at ./nowhere"),
+        ({"backbone": "./nowhere"}, "no backbone folder at ./nowhere"),
         ({"backbone": "x", "initial": "bundled"}, "two things to start from"),
         ({"backbone": "x", "points_steps": 5}, "points_steps is for the small FaceGPT"),
         ({"backbone": "x", "face_steps": 0}, "learns in face_steps, and there are none"),
