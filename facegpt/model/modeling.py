@@ -75,7 +75,7 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
     main_input_name = "input_ids"
     _supports_sdpa = True
     _supports_flash_attn = True
-    # theta in 8 bits of mantissa would move landmarks by up to a pixel, and the head is a thousandth of the weights.
+    # It is a thousandth of the weights, and what it gives are coordinates, not words.
     _keep_in_fp32_modules_strict = {"face_head"}  # noqa: RUF012  an instance variable of its base
 
     def __init__(self, config: FaceGptConfig) -> None:
