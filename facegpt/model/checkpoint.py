@@ -19,6 +19,7 @@ from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FILE, FaceGptProcessor, FaceProcessor
 
 BUNDLED = "bundled"
+DIGESTED = ("*.json", "*.jinja", "*.safetensors")
 BUNDLED_FOLDER = Path(__file__).parent.parent / "assets" / "facegpt-small"
 MORE_MEMORY = (
     "end other programs, load it in fewer processes at a time (--set workers.annotate=1 in a run), or take a machine "
@@ -62,9 +63,9 @@ def locate(name: str, what: str = "checkpoint", way_out: str = f"'{BUNDLED}' nee
 
 
 def digest(folder: Path) -> str:
-    """sha256 over the names and bytes of a checkpoint's configuration and weights, in name order."""
+    """sha256 over the names and bytes of a checkpoint's configuration, chat template and weights, in name order."""
     total = hashlib.sha256()
-    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+    for path in sorted(path for kind in DIGESTED for path in folder.glob(kind)):
         total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from facegpt.model.backbone import load_backbone, with_face
 from facegpt.model.backbone_processing import BackboneError, BackboneProcessor, load_processor
-from facegpt.model.checkpoint import load
+from facegpt.model.checkpoint import digest, load
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import bundled
+from pipeline.annotator import Checkpoint as StoredCheckpoint
 
 INSTRUCTION = "describe the face"
 
@@ -114,6 +115,18 @@ def test_a_checkpoint_comes_back_as_it_was(family: str, tmp_path: Path) -> None:
     pixels = spoken.pixel_values(crops(2))
     said, same = (generate_faces(m, p, pixels, max_new_tokens=3) for m, p in ((own, spoken), again_of(again)))
     assert torch.equal(said.theta, same.theta) and said.texts == same.texts
+
+
+def test_a_chat_template_is_part_of_who_a_checkpoint_is(tmp_path: Path) -> None:
+    own, spoken, _, _ = faced("qwen2_5_vl")
+    own.save_pretrained(tmp_path)
+    spoken.save_pretrained(tmp_path)
+    (template,) = tmp_path.glob("*.jinja")
+    before = digest(tmp_path)
+    assert StoredCheckpoint(str(tmp_path)).digest == before
+    template.write_text(template.read_text().replace("assistant", "model"))
+    assert digest(tmp_path) != before
+    assert StoredCheckpoint(str(tmp_path)).digest == digest(tmp_path)
 
 
 def again_of(checkpoint: Any) -> tuple[Any, Any]:
