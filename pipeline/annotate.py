@@ -28,6 +28,8 @@ COEFFICIENTS = ("shape", "expression", "albedo", "lighting", "rotation", "transl
 ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")
 TEXT = ("caption", "caption_status")
 SCORES = ("photometric_psnr", "prior_distance", "sharpness", "caption_agreement", "quality")
+GPU_SHARE = 0.8
+"""Of a GPU's memory for the annotators that share it; the rest is for a detector, and for captions longer than most."""
 
 Said = list[tuple[DetectedFace, "FaceAnnotation"]]
 
@@ -42,7 +44,8 @@ class AnnotateFaces:
     def __init__(self, config: RunConfig, annotator: Annotator, fingerprint: str) -> None:
         self.config = config
         self.annotator = annotator
-        self.micro_batch = config.model.micro_batch
+        share = GPU_SHARE / config.workers.annotate_per_gpu
+        self.micro_batch = config.model.micro_batch or annotator.crops_at_once(share)
         model = annotator.face_model
         self.dims = FaceDims(model.n_shape, model.n_expression, model.n_albedo)
         self.provenance = Provenance(

@@ -74,14 +74,14 @@ class ModelConfig(Section):
     """FaceGPT.
 
     `path`: a folder, `bundled`, or `"null"`, which says the mean face of everything (a dry run). `device`: auto is a
-    GPU if there is one. `micro_batch`: crops. `face_model`: the one that the model was trained on, `bundled` or a
-    .safetensors of `facegpt import-face-model`.
+    GPU if there is one. `micro_batch`: crops that it takes at a time; absent, what a GPU's memory holds, 32 on the CPU.
+    `face_model`: the one that the model was trained on, `bundled` or a .safetensors of `facegpt import-face-model`.
     """
 
     path: Name = "bundled"
     face_model: Name = "bundled"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    micro_batch: Positive = 32
+    micro_batch: Positive | None = None
 
 
 class OutputConfig(Section):

@@ -71,6 +71,10 @@ class GuardedAnnotator:
     def crop_size(self) -> int:
         return self.annotator.crop_size
 
+    def crops_at_once(self, share: float) -> int:
+        """The annotator's own."""
+        return self.annotator.crops_at_once(share)
+
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> Sequence[FaceAnnotation]:
         """As the annotator's own; raises CrashError for crops that its process did not survive."""
         parts = [

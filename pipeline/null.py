@@ -82,6 +82,10 @@ class NullAnnotator:
 
         return bundled()
 
+    def crops_at_once(self, share: float) -> int:
+        """As many as a model takes on the CPU: it needs next to no memory."""
+        return 32
+
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FaceAnnotation]:
         """Annotates crops (N, W, W, 3) in order; constants are shared, the light's first band is the crop's own.
 

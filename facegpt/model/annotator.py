@@ -15,6 +15,7 @@ import torch
 from facegpt.evaluation.geometry import psnr
 from facegpt.memory import is_out_of_memory
 from facegpt.model.annotation import FaceAnnotation
+from facegpt.model.batching import batch_for
 from facegpt.model.checkpoint import BUNDLED, MORE_MEMORY, Checkpoint, CheckpointError, load
 from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta, bundled
@@ -73,6 +74,13 @@ class FaceAnnotator:
     def crop_size(self) -> int:
         """Side in pixels of the crops that the model wants."""
         return int(self.checkpoint.model.config.crop_size)
+
+    def crops_at_once(self, share: float) -> int:
+        """How many crops to give it at a time, if `share` of a GPU's memory is its own; 32 on the CPU."""
+        side = self.crop_size
+        return batch_for(
+            self.device, lambda count: self._annotate(np.zeros((count, side, side, 3), np.uint8)), share
+        )
 
     def annotate(self, crops: U8 | Sequence[U8], micro_batch: int = 32) -> list[FaceAnnotation]:
         """Annotates crops (N,W,W,3) uint8 sRGB, W = `crop_size`, `micro_batch` at a time, in order."""

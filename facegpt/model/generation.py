@@ -33,8 +33,8 @@ def generate_faces(
 ) -> GeneratedFaces:
     """Reads theta off B crops (B,3,W,W) and decodes a caption each, or the answer to `question`.
 
-    Greedy decoding of words, never of special tokens, all rows in step; it ends when every row has ended or after
-    `max_new_tokens`.
+    Greedy decoding of words, never of special tokens, all rows in step, until every row has ended or after
+    `max_new_tokens`. Rows that have ended are left out of the computation as soon as they are half of it.
     """
     device = pixel_values.device
     batch = len(pixel_values)
@@ -48,17 +48,22 @@ def generate_faces(
         length += turn.shape[1]
     silent = torch.tensor(processor.silent, device=device)
     ends = torch.tensor(processor.ends, device=device)
-    ended = torch.zeros(batch, dtype=torch.bool, device=device)
-    tokens: list[Tensor] = []
-    for _ in range(max_new_tokens):
+    tokens = torch.full((batch, max_new_tokens), processor.pad, device=device)
+    finished = torch.zeros(batch, dtype=torch.bool, device=device)
+    rows = torch.arange(batch, device=device)
+    for step in range(max_new_tokens):
         words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
-        following = words.argmax(-1).masked_fill(ended, processor.pad)
-        tokens.append(following)
-        ended = ended | torch.isin(following, ends)
-        if bool(ended.all()):
+        following = words.argmax(-1).masked_fill(finished[rows], processor.pad)
+        tokens[rows, step] = following
+        finished[rows] |= torch.isin(following, ends)
+        going = (~finished[rows]).nonzero()[:, 0]
+        if not len(going):
             break
+        if 2 * len(going) <= len(rows):
+            model.keep_rows(output.past_key_values, going)
+            rows, following = rows[going], following[going]
         output = model(input_ids=following[:, None], past_key_values=output.past_key_values, use_cache=True)
-    texts = [processor.decode(row) for row in torch.stack(tokens, 1).tolist()]
+    texts = [processor.decode(row) for row in tokens.tolist()]
     if question is None:
         texts = [tidy(text) for text in texts]
-    return GeneratedFaces(theta, log_error, texts, ended.tolist())
+    return GeneratedFaces(theta, log_error, texts, finished.tolist())

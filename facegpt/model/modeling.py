@@ -162,6 +162,14 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
             past_key_values=core.past_key_values if use_cache else None,
         )
 
+    def keep_rows(self, past_key_values: Any, rows: Tensor) -> None:
+        """Leaves of a cache only `rows` (K,), indices into its batch: what is fed next has K rows."""
+        past_key_values.batch_select_indices(rows)
+        # Qwen's models keep beside the cache how far each row's places were moved by its picture.
+        moved = getattr(self.backbone.model, "rope_deltas", None)
+        if moved is not None:
+            self.backbone.model.rope_deltas = moved[rows]
+
     def _imagine(self, input_ids: Tensor, noise: Tensor) -> Tensor:
         """Embeddings (B,L,D) with `noise` added at <FACE>."""
         if not self.config.noise_size:

@@ -13,10 +13,10 @@ import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 from fake_model import FakeSource
 from images import encoded
 from PIL import Image
+from small_ray import small_ray
 from tars import write_tar
 
 from pipeline import feed as feed_module
@@ -39,19 +39,8 @@ SMALL_SHARDS = ["shards.min_images=2", "shards.max_images=2", "workers.detect=1"
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """One Ray for all runs of this file; workers get the stand-in by value, since they do not have the tests' path."""
-    ray.cloudpickle.register_pickle_by_value(fake_model)
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=300 * 2**20,
-        _node_ip_address="127.0.0.1",
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield
-    ray.shutdown()
-    ray.cloudpickle.unregister_pickle_by_value(fake_model)
+    with small_ray(fake_model):
+        yield
 
 
 @pytest.fixture

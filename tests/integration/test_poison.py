@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-import ray
 from fake_model import DeadlySource
 from images import encoded
 from PIL import Image
+from small_ray import small_ray
 
 from pipeline.config import load_config
 from pipeline.run import annotate
@@ -27,21 +27,11 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A Ray whose processes have `poison/sitecustomize.py` on their path."""
-    patch = pytest.MonkeyPatch()
     support = HERE.parent / "support"
-    patch.setenv("PYTHONPATH", os.pathsep.join([str(support / "poison"), str(support), os.getcwd()]))
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=300 * 2**20,
-        _node_ip_address="127.0.0.1",
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield
-    ray.shutdown()
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(support / "poison"), str(support), os.getcwd()]))
+        with small_ray():
+            yield
 
 
 def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:

@@ -7,40 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from tiny_training import write_config
 
 from facegpt.model.checkpoint import load
 from jobs.cli import main
 from jobs.train import read_config
-
-TINY = {
-    "points_steps": 1,
-    "trunk_steps": 1,
-    "polish_steps": 1,
-    "language_steps": 1,
-    "shard_faces": 8,
-    "batch": 4,
-    "reuse": 2.0,
-    "pool": 1,
-    "warmup": 1,
-    "text_every": 1,
-    "evaluate_every": 4,
-    "save_every": 3,
-    "threads": 1,
-}
-
-
-def write(path: Path, **changes: object) -> str:
-    own = {"output": str(path.parent / "run"), "synthetic_folder": str(path.parent / "faces")}
-    path.write_text(yaml.safe_dump({**own, **TINY, **changes}), encoding="utf-8")
-    return str(path)
 
 
 def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "facegpt.train")
-    assert main(["train", write(tmp_path / "config.yaml")]) == 0
+    assert main(["train", write_config(tmp_path)]) == 0
     assert "run/model: 4 steps" in capsys.readouterr().out
     for stage in ("trunk", "polish", "language"):
         assert any(message.endswith(f": {stage}") for message in caplog.messages)
@@ -50,7 +28,7 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     assert saved["step"] == 4
 
     caplog.clear()
-    assert main(["train", write(tmp_path / "config.yaml", language_steps=3)]) == 0
+    assert main(["train", write_config(tmp_path, language_steps=3)]) == 0
     assert "going on at step 4" in caplog.messages
     after = load(str(tmp_path / "run" / "model")).model.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, first[name])}
@@ -78,7 +56,7 @@ def test_a_bad_config_is_one_clear_line(
 
 def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     none = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
-    config = write(tmp_path / "config.yaml", initial="bundled", **none, together_steps=1)
+    config = write_config(tmp_path, initial="bundled", **none, together_steps=1)
     assert main(["train", config]) == 0
     bundled, trained = (
         load(name).model.state_dict() for name in ("bundled", str(tmp_path / "run" / "model"))
@@ -90,7 +68,7 @@ def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = write(tmp_path / "config.yaml", initial=str(tmp_path))
+    config = write_config(tmp_path, initial=str(tmp_path))
     assert main(["train", config]) == 2
     assert "cannot start from" in capsys.readouterr().err
 

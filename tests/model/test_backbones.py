@@ -94,6 +94,43 @@ def test_batches_and_the_cache_say_what_a_face_alone_without_cache_says(family: 
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", FAMILIES)
+def test_rows_that_have_ended_are_no_longer_computed(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, spoken, _, _ = faced(family)
+    pixels = spoken.pixel_values(crops(6))
+    rows: list[int] = []
+    monkeypatch.setattr(own, "forward", _counting(own.forward, rows))
+    said: list[list[int]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(spoken, "decode", lambda ids: str(said.append(ids)))
+        spoken.ends = ()
+        generate_faces(own, spoken, pixels, max_new_tokens=8)
+    spoken.ends = tuple(words[0] for words in said[:3])
+    rows.clear()
+    together = generate_faces(own, spoken, pixels, max_new_tokens=8)
+    assert rows[0] == len(pixels) and 0 < min(rows) <= len(pixels) // 2 and len(rows) > 2
+    alone = [generate_faces(own, spoken, pixels[i : i + 1], max_new_tokens=8) for i in range(len(pixels))]
+    assert together.texts == [said.texts[0] for said in alone]
+    assert together.finished == [said.finished[0] for said in alone]
+
+
+def _counting(forward: Any, rows: list[int]) -> Any:
+    """A forward pass that writes down its number of rows, and whose words depend more on the picture than those of
+    random weights do: what all pictures have in common is taken away from them.
+    """
+    common: list[Tensor] = []
+
+    def counted(*args: Any, **inputs: Any) -> Any:
+        rows.append(len(inputs["input_ids"]))
+        output = forward(*args, **inputs)
+        common.append(output.logits.mean(0))
+        output.logits -= common[0]
+        return output
+
+    return counted
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", FAMILIES)
 def test_words_alone_become_a_face_that_the_last_picture_does_not_change(family: str) -> None:
     own, spoken, _, _ = faced(family, noise_size=8)
     ids = torch.tensor([spoken.description("a face with a wide open mouth")] * 2)

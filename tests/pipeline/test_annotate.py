@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_model import FakeAnnotator
+import torch
+from fake_model import FakeAnnotation, FakeAnnotator
+from numpy.typing import NDArray
 
 from pipeline.annotate import AnnotateFaces, five_of
 from pipeline.config import RunConfig, load_config
@@ -16,6 +18,26 @@ GREY, RED, BLUE = (128, 128, 128), (255, 0, 0), (0, 0, 255)
 
 def stage_of(config: RunConfig | None = None) -> AnnotateFaces:
     return AnnotateFaces(config or RunConfig(), FakeAnnotator(), "run-fingerprint")
+
+
+class Cramped(FakeAnnotator):
+    """A device whose memory holds `room` crops, and says so in torch's words, or in the machine's."""
+
+    def __init__(self, room: int, error: Exception) -> None:
+        super().__init__()
+        self.room, self.error = room, error
+        self.shares: list[float] = []
+        self.tried: list[int] = []
+
+    def crops_at_once(self, share: float) -> int:
+        self.shares.append(share)
+        return 8
+
+    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FakeAnnotation]:
+        self.tried.append(micro_batch)
+        if min(micro_batch, len(crops)) > self.room:
+            raise self.error
+        return super().annotate(crops, micro_batch)
 
 
 def detected(*images: list[tuple[int, int, int]], landmarks: Any = None) -> DetectedShard:
@@ -51,6 +73,42 @@ def test_rows_have_the_schema_and_points_of_the_image() -> None:
     assert row["mesh_member"] == "face-0-0.glb"
     assert (row["image_id"], row["uri"], row["face_px"]) == ("id0", "/p/0.png", 99.0)
     assert [r["face_id"] for r in result.faces.to_pylist()] == ["face-0-0", "face-0-1", "face-2-0"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+def test_where_memory_runs_out_micro_batches_are_halved_for_good_and_no_face_is_lost(
+    error: Exception,
+) -> None:
+    annotator = Cramped(3, error)
+    stage = AnnotateFaces(RunConfig(), annotator, "print")
+    for _ in range(2):
+        result = stage(detected([GREY] * 6, [GREY]))
+        assert result.faces.num_rows == 7 and {record.status for record in result.images} == {"annotated"}
+    assert stage.micro_batch == 2
+    assert annotator.tried == [8, 4, 2, 2], "the second shard begins where the first ended"
+
+
+def test_memory_that_holds_not_one_crop_fails_the_images_and_not_the_run() -> None:
+    result = AnnotateFaces(RunConfig(), Cramped(0, MemoryError("no room")), "print")(detected([GREY], []))
+    assert [record.status for record in result.images] == ["failed", "no_face"]
+    assert result.images[0].reason == "MemoryError: no room" and result.faces.num_rows == 0
+
+
+def test_micro_batches_are_the_configs_or_what_the_device_holds() -> None:
+    annotator = Cramped(3, MemoryError())
+    assert AnnotateFaces(load_config(None, ["model.micro_batch=5"]), annotator, "print").micro_batch == 5
+    assert annotator.shares == []
+    assert AnnotateFaces(load_config(None, ["workers.annotate_per_gpu=2"]), annotator, "p").micro_batch == 8
+    assert annotator.shares == [pytest.approx(0.4)]
 
 
 def test_the_header_says_where_rows_come_from() -> None:

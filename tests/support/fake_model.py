@@ -62,6 +62,9 @@ class FakeAnnotator:
         self.face_model: Any = FakeFaceModel()
         self.batches: list[int] = []
 
+    def crops_at_once(self, share: float) -> int:
+        return 32
+
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FakeAnnotation]:
         self.batches.append(len(crops))
         return [self._one(crop) for crop in crops]

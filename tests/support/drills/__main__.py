@@ -7,8 +7,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from drills.kills import DRILLS
@@ -39,8 +41,8 @@ class Tally:
             f"{self.wrong} wrong; {self.unfinished} drills without an end"
         )
 
-    def play(self, scene: Scene, seeds: range, strikes: int, folder: Path, only: str) -> None:
-        """Every drill on this scene with these seeds, and a line for each."""
+    def play(self, scene: Scene, seeds: range, strikes: int, folder: Path, only: str, pool: Executor) -> None:
+        """Every drill on this scene with these seeds, side by side in `pool`, and a line for each."""
         print(f"\n`annotate {' '.join(scene.options)}`\n")
         print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
         drills: dict[str, Callable[[int], Result]] = {
@@ -48,15 +50,19 @@ class Tally:
             for drill in DRILLS
         }
         drills["two runs at once"] = partial(two_at_once, scene=scene, folder=folder)
-        for name, drill in drills.items():
-            if only in name:
-                results = [result for seed in seeds if (result := self._one(name, drill, seed))]
-                print(_line(name, len(seeds), results), flush=True)
+        begun = {
+            name: [pool.submit(drill, seed) for seed in seeds]
+            for name, drill in drills.items()
+            if only in name
+        }
+        for name, waiting in begun.items():
+            ended = [self._one(name, seed, future) for seed, future in zip(seeds, waiting, strict=True)]
+            print(_line(name, len(seeds), list(filter(None, ended))), flush=True)
         print(flush=True)
 
-    def _one(self, name: str, drill: Callable[[int], Result], seed: int) -> Result | None:
+    def _one(self, name: str, seed: int, future: Future[Result]) -> Result | None:
         try:
-            result = drill(seed)
+            result = future.result()
         except (RuntimeError, TimeoutError) as error:
             # The others are worth knowing all the same; the exit code says that one is missing.
             self.unfinished += 1
@@ -72,23 +78,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=4, help="of each drill with the null model")
     parser.add_argument("--strikes", type=int, default=2, help="for each seed with the null model")
-    parser.add_argument("--images", type=int, default=240, help="of the corpus for the null model")
+    parser.add_argument("--images", type=int, default=2000, help="of the corpus for the null model")
     parser.add_argument("--bundled-seeds", type=int, default=3, help="of each drill with the bundled model")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed to begin with")
     parser.add_argument("--only", metavar="WORD", default="", help="only the drills with WORD in their name")
+    parser.add_argument("--jobs", type=int, default=2, help="drills side by side: most of one is waiting")
     args = parser.parse_args()
     started, tally = time.monotonic(), Tally()
 
     def seeds(count: int) -> range:
         return range(args.first, args.first + count)
 
-    with tempfile.TemporaryDirectory(prefix="drills-") as name:
+    # Fresh processes: Ray keeps what it knows of a cluster in the process that started it.
+    context = get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="drills-") as name,
+        ProcessPoolExecutor(args.jobs, context, max_tasks_per_child=1) as pool,
+    ):
         null, bundled = Path(name, "null"), Path(name, "bundled")
         if args.seeds:
-            scene = null_scene(null, args.images)
-            tally.play(scene, seeds(args.seeds), args.strikes, null, args.only)
+            scene = null_scene(null, args.images, max(12, args.images // 50))
+            tally.play(scene, seeds(args.seeds), args.strikes, null, args.only, pool)
         if args.bundled_seeds:
-            tally.play(bundled_scene(bundled), seeds(args.bundled_seeds), 1, bundled, args.only)
+            tally.play(bundled_scene(bundled), seeds(args.bundled_seeds), 1, bundled, args.only, pool)
     print(f"{tally.line}; {(time.monotonic() - started) / 60:.0f} minutes")
     return 1 if tally.wrong or tally.unfinished else 0
 

@@ -79,7 +79,7 @@ def make_corpus(folder: Path, images: int) -> Path:
         if index % 10 == 9:
             path.write_bytes(b"broken %d" % index)
         else:
-            colour = (index % 251, index * 7 % 251, index * 31 % 251)
+            colour = (index % 251, index * 7 % 251, index // 251)
             data = io.BytesIO()
             Image.new("RGB", (64 + index % 7, 64), colour).save(data, "PNG")
             path.write_bytes(data.getvalue())
