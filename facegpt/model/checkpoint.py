@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import nn
+from transformers.utils import logging
 
 from facegpt.memory import available, gib, is_out_of_memory, weight_bytes
 from facegpt.model.backbone_processing import BackboneProcessor, load_processor
@@ -25,6 +28,10 @@ MORE_MEMORY = (
     "end other programs, load it in fewer processes at a time (--set workers.annotate=1 in a run), or take a machine "
     f"with more; '{BUNDLED}' needs 0.1 GiB"
 )
+
+
+LONG_LOAD = 2**30
+"""Bytes of weights from which on the progress of loading is worth a line."""
 
 
 class CheckpointError(ValueError):
@@ -70,6 +77,17 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def read_processor(folder: Path) -> FaceProcessor:
     """The processor that a checkpoint was saved with, the small FaceGPT's or one around its backbone's.
 
@@ -106,7 +124,8 @@ def load(name: str = BUNDLED, device: str = "cpu") -> Checkpoint:
         )
     try:
         processor = read_processor(folder)
-        model = FaceGptForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
+        with nullcontext() if needed > LONG_LOAD else _without_bars():
+            model = FaceGptForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
         module: nn.Module = model
         module.to(device).eval()
     except (OSError, ValueError, KeyError) as error:
