@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import wait_until_gone
 
 from facegpt.morphable import bundled
 from facegpt.rendering import Camera, sh_basis, to_camera
@@ -116,3 +120,33 @@ def test_a_dead_render_process_is_an_error_not_a_wait(tmp_path: Path) -> None:
 def test_training_config_errors_name_the_way_out(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train_config(values)
+
+
+PARENT = """
+import multiprocessing, sys, time
+from facegpt.training.synthetic.shards import render_shards
+
+if __name__ == "__main__":
+    arguments = (sys.argv[1], 4096, 112, list(range(99)))
+    child = multiprocessing.get_context("spawn").Process(target=render_shards, args=arguments)
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("wait", [0.0, 12.0], ids=["while it starts", "while it renders"])
+def test_a_render_process_ends_with_a_parent_that_was_killed(tmp_path: Path, wait: float) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    faces = tmp_path / "faces"
+    with subprocess.Popen(
+        [sys.executable, str(script), str(faces)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        end = time.monotonic() + wait
+        while time.monotonic() < end and not faces.is_dir():
+            time.sleep(0.1)
+        parent.kill()
+        wait_until_gone([child], seconds=60)

@@ -4,10 +4,13 @@ repeated.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -85,10 +88,19 @@ def store_of(folder: str, faces: int, size: int, model: FaceModel) -> ShardStore
 def render_shards(
     folder: str, faces: int, size: int, numbers: list[int], face_model: str = "bundled"
 ) -> None:
-    """Renders shards in order on one thread, at low priority: the body of a render process."""
+    """Renders shards in order on one thread, at low priority: the body of a render process, which ends with its parent,
+    however that ends.
+    """
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     os.nice(5)
     model = bundled() if face_model == "bundled" else FaceModel.load(Path(face_model).expanduser())
     store = store_of(folder, faces, size, model)
     for number in numbers:
         store.make(model, number)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
