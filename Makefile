@@ -39,7 +39,7 @@ lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
 integration: $(VENV)/.installed-dev ## the tests that need Chromium or an S3 server; a missing one is a failure here
 	FACEGPT_REQUIRE_INTEGRATION=1 $(BIN)/python -m pytest tests/integration
 
-drills: $(VENV)/.installed-dev ## a hundred kills at random moments, and a table of what was lost (more than an hour)
+drills: $(VENV)/.installed-dev ## hundreds of kills at random moments, and a table of what was lost (about an hour)
 	PYTHONPATH=tests/support $(BIN)/python -m drills
 
 bench: $(VENV)/.installed ## what measures speed; prints, changes nothing

@@ -135,8 +135,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("wait", [0.0, 12.0], ids=["while it starts", "while it renders"])
-def test_a_render_process_ends_with_a_parent_that_was_killed(tmp_path: Path, wait: float) -> None:
+def test_a_render_process_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     faces = tmp_path / "faces"
@@ -145,8 +144,9 @@ def test_a_render_process_ends_with_a_parent_that_was_killed(tmp_path: Path, wai
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        end = time.monotonic() + wait
-        while time.monotonic() < end and not faces.is_dir():
+        end = time.monotonic() + 120
+        while not faces.is_dir():
+            assert time.monotonic() < end, "it does not begin to render"
             time.sleep(0.1)
         parent.kill()
         wait_until_gone([child], seconds=60)

@@ -6,15 +6,14 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from drills.kills import DRILLS
-from drills.perform import Result, perform, two_at_once
+from drills.perform import TWO, Result, drilled
 from drills.scenes import Scene, bundled_scene, null_scene
 
 COUNTED = ("images", "faces", "lost", "duplicated", "different", "problems")
@@ -41,19 +40,16 @@ class Tally:
             f"{self.wrong} wrong; {self.unfinished} drills without an end"
         )
 
-    def play(self, scene: Scene, seeds: range, strikes: int, folder: Path, only: str, pool: Executor) -> None:
+    def play(
+        self, scene: Scene, seeds: range, strikes: int, folder: Path, only: Sequence[str], pool: Executor
+    ) -> None:
         """Every drill on this scene with these seeds, side by side in `pool`, and a line for each."""
         print(f"\n`annotate {' '.join(scene.options)}`\n")
         print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
-        drills: dict[str, Callable[[int], Result]] = {
-            drill.name: partial(perform, drill, scene=scene, folder=folder, strikes=strikes)
-            for drill in DRILLS
-        }
-        drills["two runs at once"] = partial(two_at_once, scene=scene, folder=folder)
         begun = {
-            name: [pool.submit(drill, seed) for seed in seeds]
-            for name, drill in drills.items()
-            if only in name
+            name: [pool.submit(drilled, name, seed, scene, folder, strikes) for seed in seeds]
+            for name in (*(drill.name for drill in DRILLS), TWO)
+            if any(word in name for word in only)
         }
         for name, waiting in begun.items():
             ended = [self._one(name, seed, future) for seed, future in zip(seeds, waiting, strict=True)]
@@ -76,12 +72,18 @@ class Tally:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=4, help="of each drill with the null model")
+    parser.add_argument("--seeds", type=int, default=3, help="of each drill with the null model")
     parser.add_argument("--strikes", type=int, default=2, help="for each seed with the null model")
     parser.add_argument("--images", type=int, default=2000, help="of the corpus for the null model")
     parser.add_argument("--bundled-seeds", type=int, default=3, help="of each drill with the bundled model")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed to begin with")
-    parser.add_argument("--only", metavar="WORD", default="", help="only the drills with WORD in their name")
+    parser.add_argument(
+        "--only",
+        metavar="WORD",
+        nargs="+",
+        default=[""],
+        help="only the drills with one of these words in their name",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="drills side by side: most of one is waiting")
     args = parser.parse_args()
     started, tally = time.monotonic(), Tally()

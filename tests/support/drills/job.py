@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 SUPPORT = Path(__file__).parents[1]
 REPOSITORY = SUPPORT.parents[1]
@@ -25,16 +27,18 @@ class Job:
     output: Path
     options: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[str] = field(init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+    printed: IO[bytes] = field(init=False)
 
     def start(self) -> Job:
         """Starts it, and returns at once."""
         path = [*filter(None, [self.environment.get("PYTHONPATH")]), str(REPOSITORY)]
+        # A file and not a pipe, whose end comes only when all that the command has left behind is gone.
+        self.printed = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the job
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobs", "annotate", str(self.corpus), str(self.output), *self.options],
-            stdout=subprocess.PIPE,
+            stdout=self.printed,
             stderr=subprocess.STDOUT,
-            text=True,
             cwd=REPOSITORY,
             # Unbuffered: what it has said shall not be lost with it.
             env={
@@ -53,13 +57,17 @@ class Job:
             TimeoutError: it does not end; now it has been made to.
         """
         try:
-            printed, _ = self.process.communicate(timeout=seconds)
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired as error:
             kill(family([self.process.pid]))
             raise TimeoutError(
-                f"it still ran after {seconds:g} s, and had printed {error.output!r}"
+                f"it still ran after {seconds:g} s, and had printed {self._said()!r}"
             ) from error
-        return self.process.returncode, printed
+        return self.process.returncode, self._said()
+
+    def _said(self) -> str:
+        # What still lives shares the file's position.
+        return os.pread(self.printed.fileno(), 2**20, 0).decode(errors="replace")
 
     def wait_for_commits(self, count: int) -> None:
         """Returns once `count` shards are committed, or the run has ended.

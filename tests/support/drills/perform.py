@@ -10,10 +10,11 @@ from pathlib import Path
 
 from drills.counting import Count, compare
 from drills.job import SUPPORT, Job
-from drills.kills import Drill, Target
+from drills.kills import DRILLS, Drill, Target
 from drills.nodes import Nodes
 from drills.scenes import Scene
 
+TWO = "two runs at once"
 PATIENCE = 5
 """Seconds for which a command without its head waits for it to come back; Ray's own default is 60."""
 ATTEMPTS = 3
@@ -94,3 +95,10 @@ def two_at_once(seed: int, scene: Scene, folder: Path) -> Result:
     if code:
         raise RuntimeError(f"the first of two runs ended with {code}:\n{said}")
     return Result((0,) if turned_away else (), 2, compare(output, scene.reference), printed + said)
+
+
+def drilled(name: str, seed: int, scene: Scene, folder: Path, strikes: int) -> Result:
+    """The drill of this name: all that a process can be told of it. Raises what the drill raises."""
+    if name == TWO:
+        return two_at_once(seed, scene, folder)
+    return perform(next(drill for drill in DRILLS if drill.name == name), seed, scene, folder, strikes)
