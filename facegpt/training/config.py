@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from facegpt.training.losses import LossWeights
+from facegpt.training.synthetic.parts import check_parts
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class TrainConfig:
     `photos`: folders, lists, tars or Parquet files, local or on S3, whose faces, as `detector` finds them, the stage of
     photos learns from without any label, or outputs of `facegpt annotate`, of which it takes the faces of at least
     `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
-    rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone. `workers`
+    rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone. `without`:
+    what rendered faces are to lack (`synthetic.parts.PARTS`), to measure what it is worth. `workers`
     processes train together, each on `batch` faces of its own.
     """
 
@@ -36,6 +38,7 @@ class TrainConfig:
     detector: str = "dlib"
     synthetic_folder: str = ".cache/synthetic"
     shard_faces: int = 4096
+    without: tuple[str, ...] = ()
     size: int = 112
     seed: int = 0
     points_steps: int = 4000
@@ -102,6 +105,8 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
         raise ValueError("the training config names no 'output' folder")
     plain = {name: value for name, value in values.items() if name != "weights"}
     plain["photos"] = tuple(plain.get("photos", ()))
+    plain["without"] = tuple(plain.get("without", ()))
+    check_parts(plain["without"])
     if plain.get("photos_steps") and not plain["photos"]:
         raise ValueError(
             "there are photos_steps, but no 'photos': a list of folders, tars or lists of images"

@@ -85,7 +85,9 @@ class Trainer:
         self.face_model, self.failed = face_model, failed
         self.objectives = Objectives(config, face_model)
         self.mirror = Mirror(face_model)
-        self.store = store_of(config.synthetic_folder, config.shard_faces, config.size, face_model)
+        self.store = store_of(
+            config.synthetic_folder, config.shard_faces, config.size, face_model, config.without
+        )
         self.pool = ShardPool(config, self.store, face_model, failed, rank())
         module: nn.Module = model
         module.to(config.device)

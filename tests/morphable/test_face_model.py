@@ -63,6 +63,11 @@ def test_landmarks_are_symmetric_and_in_anatomical_order() -> None:
     assert points[30, 2] > points[[27, 28, 29, 33], 2].max(), "the nose's tip stands out"
 
 
+def test_points_of_the_jaw_are_evenly_spaced_as_seen_from_the_front() -> None:
+    steps = frontal_landmarks(bundled())[:17, :2].diff(dim=0).norm(dim=-1)
+    assert steps.max() / steps.min() < 1.06
+
+
 def test_opening_the_jaw_parts_the_inner_lips_and_drops_the_chin() -> None:
     model = bundled()
     strengths = torch.zeros(1, 52)

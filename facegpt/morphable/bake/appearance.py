@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from facegpt.morphable.bake.heads import F32
 from facegpt.morphable.bake.shape import F64, TEETH, LinearHead
@@ -21,7 +22,7 @@ def srgb_to_linear(values: npt.ArrayLike) -> F64:
 
 
 def brow_line(x: npt.ArrayLike) -> F64:
-    """Height (m) of the brow's middle line at distance `x` (m) from the midline, 0.010..0.054, on the mean head."""
+    """Height (m) of the brow's middle line at distance `x` (m) from the midline, 0.010..0.061, on the mean head."""
     x = np.abs(np.asarray(x, np.float64))
     falling = np.where(x < BROW_PEAK[0], 8.0, 17.0)
     return BROW_PEAK[1] - falling * (x - BROW_PEAK[0]) ** 2
@@ -44,14 +45,19 @@ class Appearance:
         self.skin = skin
         self.lips = head.masks["lips"] * skin
         self.lids = head.masks["eyelids"] * skin
-        thickness = 0.0042 - 0.0020 * smoothstep(0.030, 0.054, x)
+        thickness = 0.0042 - 0.0020 * smoothstep(0.030, 0.060, x)
         self.brows = (
             np.exp(-(((y - brow_line(x)) / thickness) ** 2))
             * smoothstep(0.008, 0.014, x)
-            * (1 - smoothstep(0.050, 0.057, x))
+            * (1 - smoothstep(0.057, 0.064, x))
             * (z > 0)
             * skin
         )
+        eyeballs = self.mean[np.isin(self.regions, [1, 2])]
+        gap, _ = cKDTree(eyeballs).query(self.mean)
+        # The rim of the lids lies on the eyeball; the upper one carries most of the lashes.
+        upper = np.where(y > (eyeballs[:, 1].min() + eyeballs[:, 1].max()) / 2 - 0.002, 1.0, 0.4)
+        self.lashes = np.exp(-((gap / 0.0016) ** 2)) * upper * (z > 0) * skin
         crown = (y - 0.070) + np.maximum(0, -(z + 0.005)) * 0.9 + np.maximum(0, x - 0.055) * 1.2
         self.scalp = skin * (1 - smoothstep(0.078, 0.082, x)) / (1 + np.exp(-crown / 0.004))
         jaw = (1 - smoothstep(-0.060, -0.045, y + 0.25 * (x - 0.03))) * (z > -0.06)
@@ -111,13 +117,14 @@ class Appearance:
         elif rng.random() < 0.1:
             blend(self.moustache, hair * strands, rng.uniform(0.3, 0.95))
         blend(self.lids, skin * rng.uniform(0.3, 0.9, 3), rng.uniform(0, 0.6))
+        blend(self.lashes, np.minimum(hair, 0.05) * rng.uniform(0.3, 1.0), rng.uniform(0.1, 0.9))
 
         for region in (1, 2):
             colour[self.regions == region] = 0.75
         for region in (3, 4):
             colour[self.regions == region] = 0.6
         eyes = np.isin(self.regions, [1, 2])
-        colour[eyes] *= rng.uniform(0.55, 1.0) * np.array([1, 0.95, 0.92])
+        colour[eyes] *= rng.uniform(0.35, 0.8) * np.array([1, 0.95, 0.92])
         iris = srgb_to_linear([0.45, 0.30, 0.18]) ** rng.uniform(0.8, 1.7)
         if rng.random() < 0.3:
             iris = srgb_to_linear([0.38, 0.50, 0.56]) * rng.uniform(0.5, 1.1)
@@ -127,7 +134,7 @@ class Appearance:
             colour[self.regions == region] *= 0.5
         colour[self.regions == 7] = np.array([0.10, 0.02, 0.02]) * rng.uniform(0.4, 1.2)
         colour[self.regions == 8] = np.array([0.30, 0.08, 0.08]) * rng.uniform(0.5, 1.3)
-        colour[self.regions == TEETH] = np.array([0.70, 0.66, 0.56]) * rng.uniform(0.5, 1.1)
+        colour[self.regions == TEETH] = np.array([0.70, 0.66, 0.56]) * rng.uniform(0.35, 0.85)
         return np.clip(colour, 0.004, 1).astype(np.float32)
 
 

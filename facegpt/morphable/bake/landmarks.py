@@ -20,11 +20,15 @@ from facegpt.morphable.rays import outermost
 Rasterize = Callable[[F64, I64, int], tuple[I64, F64]]
 EXTENT = 0.14
 JAW_CANDIDATES = 16
+SPACING_STEPS = 30
 JAW_AXIS_Y = -0.045
 JAW_BACK_Z = -0.060
 # Where the surface turns away from a viewer in front; under the chin the throat goes on falling, so it must
 # count earlier.
 SIDE_SLOPE, CHIN_SLOPE = 0.12, 0.35
+# Distances (m) of the brow's points from the midline, tail to head: 65 to 15 % of the distance of the outer corners of
+# the eyes, where ICT-FaceKit's published points are.
+BROW_PLACES = (0.0598, 0.0507, 0.0390, 0.0262, 0.0135)
 
 
 class FrontView:
@@ -74,10 +78,10 @@ def inner_landmarks(head: LinearHead, names: tuple[str, ...], rasterize: Rasteri
     opened = FrontView(mean + 0.6 * head.expression[names.index("jawOpen")], head, rasterize)
     points: list[tuple[float, float]] = []
     for side in (-1, 1):
-        ordered = (0.0525, 0.0440, 0.0340, 0.0235, 0.0135)[::-side]
+        ordered = BROW_PLACES[::-side]
         points += [(side * x, float(brow_line(x)) + 0.0008) for x in ordered]
-    points += [(0.0, y) for y in (0.002, -0.013, -0.028, -0.0425)]
-    points += [(-0.0165, -0.0495), (-0.0085, -0.0515), (0.0, -0.0525), (0.0085, -0.0515), (0.0165, -0.0495)]
+    points += [(0.0, y) for y in (-0.0006, -0.0146, -0.0286, -0.0425)]
+    points += [(-0.0135, -0.0497), (-0.0070, -0.0515), (0.0, -0.0525), (0.0070, -0.0515), (0.0135, -0.0497)]
     for side in (-1, 1):
         rows, columns = np.nonzero(view.eyeball)
         xy = np.array([view.metres(r, c) for r, c in zip(rows[::7], columns[::7], strict=True)])
@@ -130,34 +134,53 @@ def _outermost(head: LinearHead, z: float, angle: float) -> tuple[float, I64, F6
     return outermost(corners, triangles, np.array([0, JAW_AXIS_Y, z]), angle)
 
 
-def _jaw_row(head: LinearHead, angle: float) -> tuple[F64, list[tuple[I64, F64]]]:
-    """The edge of the face seen from the front (x,y,z) at `angle`, and candidates from that edge to the front."""
+def _hits(head: LinearHead, angle: float) -> tuple[F64, F64, list[tuple[I64, F64]]]:
+    """Depths (m), radii (m) and places of the outermost skin at `angle`, from the front to the back."""
     depths = np.arange(0.045, JAW_BACK_Z, -0.001)
     hits = [(z, hit) for z in depths if (hit := _outermost(head, float(z), angle)) is not None]
-    radii = np.array([hit[0] for _, hit in hits])
-    slope = np.gradient(radii, -np.array([z for z, _ in hits]))
+    return np.array([z for z, _ in hits]), np.array([hit[0] for _, hit in hits]), [hit[1:] for _, hit in hits]
+
+
+def _edge_depth(head: LinearHead, angle: float) -> float:
+    """The depth at which the surface first turns away from a viewer in front, at `angle`."""
+    depths, radii, _ = _hits(head, angle)
+    slope = np.gradient(radii, -depths)
     chin = smoothstep(np.sin(np.deg2rad(20)), np.sin(np.deg2rad(60)), np.asarray(-np.sin(angle)))
     limit = SIDE_SLOPE + (CHIN_SLOPE - SIDE_SLOPE) * float(chin)
     tangent = np.flatnonzero((slope < limit) & (radii > 0.6 * radii.max()))
-    edge = int(tangent[0]) if len(tangent) else len(hits) - 1
+    return float(depths[tangent[0]] if len(tangent) else depths[-1])
+
+
+def _jaw_row(head: LinearHead, angle: float, depth: float) -> tuple[F64, list[tuple[I64, F64]]]:
+    """The edge of the face (x,y,z) at `angle` and `depth`, and candidates from that edge to the front."""
+    depths, radii, places = _hits(head, angle)
+    edge = int(np.abs(depths - depth).argmin())
     front = int(np.flatnonzero(radii > 0.45 * radii[edge])[0])
     chosen = np.round(np.linspace(edge, front, JAW_CANDIDATES)).astype(int)
-    radius, z = radii[edge], hits[edge][0]
-    point = np.array([radius * np.cos(angle), JAW_AXIS_Y + radius * np.sin(angle), z])
-    return point, [hits[k][1][1:] for k in chosen]
+    point = np.array([radii[edge] * np.cos(angle), JAW_AXIS_Y + radii[edge] * np.sin(angle), depths[edge]])
+    return point, [places[k] for k in chosen]
 
 
 def jaw_candidates(head: LinearHead) -> tuple[I64, F64]:
     """Vertex ids and barycentric coordinates (17,K,3) of candidates for points 0-16; the first of each row is
-    the frontal edge.
+    the frontal edge. From the height of the eyes to the chin these edges are evenly spaced, as seen from the front.
     """
     angles = np.deg2rad(np.linspace(-90, 40, 131))
-    edge = np.stack([_jaw_row(head, float(angle))[0] for angle in angles])
-    below = edge[:, 1] <= -0.002
-    angles, edge = angles[below], edge[below]
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(edge[:, :2], axis=0), axis=1))])
-    half = np.interp(np.linspace(0, length[-1], 9), length, angles)
-    rows = [_jaw_row(head, float(angle))[1] for angle in np.concatenate([np.pi - half[::-1], half[1:]])]
+    # The turn of the surface alone jumps to and fro in depth; from the chin up, the edge of a face only goes back.
+    depths = np.minimum.accumulate([_edge_depth(head, float(angle)) for angle in angles])
+
+    def row(angle: float) -> tuple[F64, list[tuple[I64, F64]]]:
+        return _jaw_row(head, angle, float(np.interp(angle, angles, depths)))
+
+    height = np.array([row(float(angle))[0][1] for angle in angles])
+    half = np.linspace(angles[0], angles[height <= -0.002].max(), 9)
+    for _ in range(SPACING_STEPS):
+        points = np.stack([row(float(angle))[0] for angle in half])
+        length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
+        half = (half + np.interp(np.linspace(0, length[-1], 9), length, half)) / 2
+    # np.pi - angle is the other side's; its depth is that of its mirror image.
+    both = [*[(np.pi - angle, angle) for angle in half[::-1]], *[(angle, angle) for angle in half[1:]]]
+    rows = [_jaw_row(head, turned, float(np.interp(own, angles, depths)))[1] for turned, own in both]
     ids = np.array([[ids for ids, _ in row] for row in rows], np.int64)
     weights = np.array([[weights for _, weights in row] for row in rows])
     return ids, weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,8 +22,9 @@ from facegpt.rendering import (
     vertex_normals,
 )
 from facegpt.training.synthetic import props
-from facegpt.training.synthetic.photo import photograph
+from facegpt.training.synthetic.photo import developed, photograph
 from facegpt.training.synthetic.sampling import FOCAL, FaceSample, sample_face, stack
+from facegpt.training.synthetic.shadow import self_shadow
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -41,23 +43,27 @@ class SyntheticFaces:
     perspective: F32
 
 
-def render_faces(model: FaceModel, seed: int, count: int, size: int = 112) -> SyntheticFaces:
-    """Renders `count` faces of stream `seed` at `size` px.
+def render_faces(
+    model: FaceModel, seed: int, count: int, size: int = 112, without: Collection[str] = ()
+) -> SyntheticFaces:
+    """Renders `count` faces of stream `seed` at `size` px; `without` names what to leave out (`parts.PARTS`), and all
+    else stays as it would be.
 
     Faces are seen by cameras of varying distance (theta's translation is that of the fixed-field-of-view camera with
-    the same scale at the head's centre), with vertex colours of the albedo model, spherical-harmonics light and a
-    specular lobe, then put into a picture by `dress` and degraded by `photograph`.
+    the same scale at the head's centre), with vertex colours of the albedo model, spherical-harmonics light,
+    self-shadow and a specular lobe, then put into a picture by `dress` and degraded by `photograph`.
     """
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, size])
-    samples = [sample_face(rng, model) for _ in range(count)]
+    samples = [sample_face(rng, model, without) for _ in range(count)]
     theta = stack(samples)
     with torch.no_grad():
-        pixels, mask, landmarks, crown = _render(model, theta, samples, rng, size)
+        pixels, mask, landmarks, crown = _render(model, theta, samples, rng, size, without)
     images, covered = [], []
     for i, sample in enumerate(samples):
-        picture, hidden = dress(rng, pixels[i], mask[i], landmarks[i], crown[i], model, sample)
-        images.append(photograph(rng, picture))
+        picture, hidden = dress(rng, pixels[i], mask[i], landmarks[i], crown[i], model, sample, without)
+        taken = photograph(rng, picture)
+        images.append(developed(picture) if "camera" in without else taken)
         covered.append(hidden)
     perspective = np.asarray([sample.perspective for sample in samples], np.float32)
     return SyntheticFaces(np.stack(images), theta, landmarks, np.asarray(covered, np.float32), perspective)
@@ -95,7 +101,12 @@ def concatenate(parts: list[SyntheticFaces]) -> SyntheticFaces:
 
 
 def _render(
-    model: FaceModel, theta: Theta, samples: list[FaceSample], rng: np.random.Generator, size: int
+    model: FaceModel,
+    theta: Theta,
+    samples: list[FaceSample],
+    rng: np.random.Generator,
+    size: int,
+    without: Collection[str] = (),
 ) -> tuple[F32, F32, F32, F32]:
     """Pictures (B,W,W,3) sRGB, masks (B,W,W), landmarks (B,68,2) px and the crown (B,2) px."""
     factor = torch.tensor([sample.perspective for sample in samples])
@@ -114,9 +125,14 @@ def _render(
     )
     image = torch.div(fragments.pixel, size * size, rounding_mode="floor")
     lighting = theta.lighting.view(-1, 9, 3)
+    depth = torch.from_numpy(rng.uniform(0.5, 1.3, (len(samples), 1)).astype(np.float32))
     irradiance = (sh_basis(normals)[:, :, None] * lighting[image]).sum(1).clamp(min=0.02)
+    if "self-shadow" not in without:
+        left = self_shadow(model)(theta.lighting, rotation) ** depth
+        irradiance = irradiance * interpolate(fragments, left[..., None])
     colour = interpolate(fragments, albedo) * irradiance
-    colour = colour + _specular(rng, normals, lighting, image, len(samples))
+    shine = _specular(rng, normals, lighting, image, len(samples))
+    colour = colour if "shine" in without else colour + shine
     picture = linear_to_srgb(fragments.dense(colour.clamp(0, 1)))
     landmarks, _ = camera.project(to_camera(model.landmarks(local, rotation), rotation, translation))
     top = local[:, model.mean[:, 1].argmax()][:, None]
@@ -145,10 +161,15 @@ def dress(
     crown: F32,
     model: FaceModel,
     sample: FaceSample,
+    without: Collection[str] = (),
 ) -> tuple[F32, float]:
-    """Puts a rendered face into a picture with hair, glasses, clothes and things in front; returns it and the
-    hidden share.
+    """Puts a rendered face into a picture with hair, glasses, clothes and things in front, but `without` some; returns
+    it and the hidden share.
     """
+
+    def kept(part: str, bare: F32, dressed: F32) -> F32:
+        return bare if part in without else dressed
+
     size = len(face)
     picture = props.background(rng, size)
     chin, ears = landmarks[8], landmarks[[0, 16]]
@@ -164,20 +185,20 @@ def dress(
     bald = rng.random() < 0.15
     skin = (np.clip(sample_skin(model, sample) * brightness, 0, 1) ** (1 / 2.2)).astype(np.float32)
     if not bald:
-        picture = props.hair_behind(rng, picture, texture, crown, chin, ears)
+        picture = kept("hair", picture, props.hair_behind(rng, picture, texture, crown, chin, ears))
     if rng.random() < 0.8:
-        picture = props.clothes(rng, picture, chin, upright, max(width, 0.3 * size))
+        picture = kept("clothes", picture, props.clothes(rng, picture, chin, upright, max(width, 0.3 * size)))
     soft = cv2.GaussianBlur(mask, (0, 0), 0.5)
     picture = props.blend(picture, np.minimum(soft, mask).astype(np.float32), face)
     before = picture
     if not bald and rng.random() < 0.6:
-        picture = props.fringe(rng, picture, texture, crown, brows, ears)
+        picture = kept("hair", picture, props.fringe(rng, picture, texture, crown, brows, ears))
     if not bald and rng.random() < 0.3:
-        picture = props.locks(rng, picture, texture, ears, chin, crown)
+        picture = kept("hair", picture, props.locks(rng, picture, texture, ears, chin, crown))
     if rng.random() < 0.22:
-        picture = props.glasses(rng, picture, landmarks)
+        picture = kept("glasses", picture, props.glasses(rng, picture, landmarks))
     if rng.random() < 0.15:
-        picture = props.occluder(rng, picture, skin)
+        picture = kept("occluder", picture, props.occluder(rng, picture, skin))
     region = mask * (np.arange(size)[:, None] > landmarks[17:27, 1].min())
     changed = (np.abs(picture - before).max(-1) > 0.08) * region
     hidden = float(changed.sum() / max(region.sum(), 1.0))

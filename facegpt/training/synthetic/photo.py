@@ -11,6 +11,11 @@ U8 = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 
 
+def developed(picture: F32) -> U8:
+    """`picture`, sRGB 0..1, as uint8, and nothing else done to it."""
+    return np.asarray(np.clip(picture, 0, 1) * 255 + 0.5, np.uint8)
+
+
 def photograph(rng: Rng, picture: F32) -> U8:
     """Degrades `picture` (H,W,3), sRGB 0..1, as cameras and files do; returns uint8."""
     size = len(picture)
@@ -36,7 +41,7 @@ def photograph(rng: Rng, picture: F32) -> U8:
         image = image + grain
     if rng.random() < 0.15:
         image = image + cv2.GaussianBlur(image, (0, 0), 2.0) * -0.5 + image * 0.5
-    result = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    result = developed(image)
     if rng.random() < 0.6:
         ok, data = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 96))])
         if not ok:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -132,8 +133,10 @@ def directional_light(direction: F32) -> F32:
     return (basis * lobes).astype(np.float32)
 
 
-def sample_lighting(rng: Rng) -> F32:
-    """Lighting (27,) of an ambient part and one to three coloured directional lights, brightness normalised roughly."""
+def sample_lighting(rng: Rng, white: bool = False) -> F32:
+    """Lighting (27,) of an ambient part and one to three coloured directional lights, or, if `white`, the same without
+    their colours; brightness normalised roughly.
+    """
     warmth = np.exp(rng.normal() * 0.12 * np.array([1, 0, -1]) + rng.normal(size=3) * 0.03)
     coefficients = np.zeros((9, 3))
     ambient = rng.uniform(0.15, 1.0)
@@ -145,6 +148,8 @@ def sample_lighting(rng: Rng) -> F32:
         tint = warmth * np.exp(rng.normal(size=3) * (0.05 if rng.random() < 0.8 else 0.35))
         strength = rng.gamma(1.2, 0.5) * (1.2 - ambient)
         coefficients += strength * directional_light(direction.astype(np.float32))[:, None] * tint
+    if white:
+        coefficients = coefficients.mean(1, keepdims=True).repeat(3, 1)
     facing = (
         0.282095 * coefficients[0].mean() + 0.488603 * coefficients[2].mean() + 0.63 * coefficients[6].mean()
     )
@@ -161,27 +166,31 @@ def rotation_matrix(yaw: float, pitch: float, roll: float) -> npt.NDArray[np.flo
     return np.asarray(about_z @ about_x @ about_y)
 
 
-def sample_face(rng: Rng, model: FaceModel) -> FaceSample:
-    """Draws one face as a photo's crop shows it: framing jitters as detectors' boxes do."""
+def sample_face(rng: Rng, model: FaceModel, without: Collection[str] = ()) -> FaceSample:
+    """Draws one face as a photo's crop shows it: framing jitters as detectors' boxes do; `without` as `render_faces`
+    has it.
+    """
     examples = model.albedo_examples.numpy()
     first, second = examples[rng.integers(len(examples), size=2)]
     mix = rng.beta(0.3, 0.3) if rng.random() < 0.3 else 1.0
     albedo = mix * first + (1 - mix) * second + rng.normal(size=first.shape) * 0.1
-    yaw = rng.normal() * 0.33 if rng.random() < 0.72 else rng.uniform(-1.25, 1.25)
+    farthest = 0.5 if "turns" in without else 1.25
+    yaw = rng.normal() * 0.33 if rng.random() < 0.72 else rng.uniform(-farthest, farthest)
     rotation = rotation_matrix(yaw, rng.normal() * 0.2, rng.normal() * 0.16)
-    half = CROP_HALF * np.exp(rng.normal() * 0.11)
+    jitter = 0.0 if "jitter" in without else 1.0
+    half = CROP_HALF * np.exp(rng.normal() * 0.11 * jitter)
     centre = rotation @ np.array(CROP_CENTRE)
-    centre[:2] += rng.normal(size=2) * 0.011
+    centre[:2] += rng.normal(size=2) * 0.011 * jitter
     translation = -centre
     translation[2] = -FOCAL * 2 * half - centre[2]
     return FaceSample(
         shape=np.clip(rng.normal(size=model.n_shape), -3, 3).astype(np.float32),
         expression=sample_expression(rng, model.expression_names),
         albedo=albedo.astype(np.float32),
-        lighting=sample_lighting(rng),
+        lighting=sample_lighting(rng, white="coloured light" in without),
         rotation_vector=cv2.Rodrigues(rotation)[0].reshape(3).astype(np.float32),
         translation=translation.astype(np.float32),
-        perspective=float(np.exp(rng.uniform(np.log(0.55), np.log(2.0)))),
+        perspective=float(np.exp(rng.uniform(np.log(0.55), np.log(2.0)) * ("perspective" not in without))),
     )
 
 

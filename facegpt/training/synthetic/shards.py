@@ -27,11 +27,14 @@ HELD_OUT = 1_000_000
 
 @dataclass(frozen=True)
 class ShardStore:
-    """Shards of `faces` synthetic faces of `size` px under `folder`; shard k is the same on every machine."""
+    """Shards of `faces` synthetic faces of `size` px under `folder`, rendered `without` some parts; shard k is the same
+    on every machine.
+    """
 
     folder: Path
     faces: int = 4096
     size: int = 112
+    without: tuple[str, ...] = ()
 
     def path(self, shard: int) -> Path:
         return self.folder / f"faces-{self.size}px-{self.faces}-{shard:07d}.npz"
@@ -43,7 +46,9 @@ class ShardStore:
             return path
         self.folder.mkdir(parents=True, exist_ok=True)
         chunks = -(-self.faces // CHUNK)
-        parts = [render_faces(model, shard * chunks + k, CHUNK, self.size) for k in range(chunks)]
+        parts = [
+            render_faces(model, shard * chunks + k, CHUNK, self.size, self.without) for k in range(chunks)
+        ]
         temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
         np.savez(
             temporary,
@@ -79,14 +84,25 @@ class ShardStore:
         )
 
 
-def store_of(folder: str, faces: int, size: int, model: FaceModel) -> ShardStore:
-    """The cache for faces of `model`: that of another than the bundled one is a folder of its own, by its sha256."""
+def store_of(
+    folder: str, faces: int, size: int, model: FaceModel, without: tuple[str, ...] = ()
+) -> ShardStore:
+    """The cache for faces of `model`, rendered `without` some parts: that of another model than the bundled one is a
+    folder of its own, by its sha256, and that of each choice of parts as well.
+    """
     own = Path(folder) if model.sha256 == bundled().sha256 else Path(folder) / model.sha256[:16]
-    return ShardStore(own, faces, size)
+    if without:
+        own = own / "-".join(["without", *sorted(without)]).replace(" ", "-")
+    return ShardStore(own, faces, size, without)
 
 
 def render_shards(
-    folder: str, faces: int, size: int, numbers: list[int], face_model: str = "bundled"
+    folder: str,
+    faces: int,
+    size: int,
+    numbers: list[int],
+    face_model: str = "bundled",
+    without: tuple[str, ...] = (),
 ) -> None:
     """Renders shards in order on one thread, at low priority: the body of a render process, which ends with its parent,
     however that ends.
@@ -96,7 +112,7 @@ def render_shards(
     torch.set_num_threads(1)
     os.nice(5)
     model = bundled() if face_model == "bundled" else FaceModel.load(Path(face_model).expanduser())
-    store = store_of(folder, faces, size, model)
+    store = store_of(folder, faces, size, model, without)
     for number in numbers:
         store.make(model, number)
 

@@ -1,0 +1,142 @@
+"""What each part of training is worth: the same steps with everything, and with one thing left out or added.
+
+    python -m benchmarks.ablation LABELLED OUT [--steps 600] [--photos FOLDER ...] [--only NAME ...]
+
+LABELLED is a folder with `faces.jsonl`. Every variant goes on from the bundled checkpoint for the same number of polish
+steps with the same seed, over faces rendered without one of `synthetic.parts.PARTS`; with --photos, also over photos
+without labels. OUT keeps what has been trained and measured: a second call goes on where the first ended. Errors are
+compared face by face with those of the whole recipe, so that their spread is that of the difference. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from facegpt.evaluation.geometry import landmark_nme
+from facegpt.model.annotator import FaceAnnotator
+from facegpt.morphable import bundled
+from facegpt.training.synthetic.faces import concatenate, render_faces
+from facegpt.training.synthetic.parts import PARTS
+from pipeline.config import load_config
+from pipeline.crop import to_image
+from pipeline.labelled import read_labelled
+
+WHOLE = "everything"
+RENDERED = "rendered"
+STREAM, CHUNK, CHUNKS = 888_000_000, 64, 8
+SILENT = dict.fromkeys(("points_steps", "trunk_steps", "photos_steps", "language_steps", "together_steps"), 0)
+RECIPE: dict[str, Any] = {
+    "initial": "bundled",
+    "polish_learning_rate": 6e-4,
+    "photos_learning_rate": 6e-4,
+    "reuse": 2.4,
+    "pool": 4,
+    "warmup": 50,
+    "ema": 0.99,
+    "seed": 77,
+    "first_shard": 5000,
+    "evaluate_every": 10**6,
+    "save_every": 10**6,
+}
+Errors = dict[str, NDArray[np.float64]]
+
+
+def variants(steps: int, photos: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names, and what their training configs have beside `RECIPE`."""
+    polish = SILENT | {"polish_steps": steps}
+    yield WHOLE, polish
+    for part in PARTS:
+        yield f"without {part}", polish | {"without": [part]}
+    if photos:
+        seen = SILENT | {"polish_steps": 0, "photos_steps": steps, "photos": photos}
+        yield "with photos: agreement with a teacher", seen | {"weights": {"photometric": 0.0}}
+        yield "with photos: agreement and rendering", seen
+
+
+def measure(model: Path, labelled: str) -> Errors:
+    """Landmark NME (%) of each found face of each labelled set, and of rendered faces that lack nothing."""
+    annotator = FaceAnnotator.from_pretrained(str(model))
+    groups: dict[str, list[Any]] = {}
+    for face in read_labelled(labelled, load_config(None, []), annotator.crop_size):
+        if face.crop is not None:
+            groups.setdefault(face.group, []).append(face)
+    errors: Errors = {}
+    for group, faces in groups.items():
+        said = annotator.annotate(np.stack([face.crop for face in faces]))
+        points = [
+            to_image(np.asarray(one.landmarks68, np.float64), face.crop_matrix)
+            for one, face in zip(said, faces, strict=True)
+        ]
+        true = np.stack([face.landmarks68 for face in faces])
+        errors[group] = 100 * landmark_nme(np.stack(points), true).per_face.numpy()
+    rendered = concatenate([render_faces(bundled(), STREAM + k, CHUNK) for k in range(CHUNKS)])
+    said = annotator.annotate(rendered.images)
+    points = np.stack([np.asarray(one.landmarks68, np.float64) for one in said])
+    error = 100 * landmark_nme(points, rendered.landmarks2d).per_face.numpy()
+    facing = rendered.theta.rotation[:, 2, 2].numpy() > 0.5
+    return errors | {RENDERED: error[facing]}
+
+
+def trained_and_measured(
+    name: str, settings: dict[str, Any], out: Path, labelled: str, workers: int
+) -> Errors:
+    """The errors of a variant, read from OUT if it was measured before."""
+    folder = out / name.replace(":", "").replace(" ", "-")
+    result = folder / "errors.json"
+    if not result.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        config = RECIPE | settings | {"output": str(folder), "synthetic_folder": str(out / "faces")}
+        (folder / "train.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        command = [sys.executable, "-m", "jobs", "train", str(folder / "train.yaml")]
+        subprocess.run([*command, "--render-workers", str(workers)], check=True, stdout=sys.stderr)
+        errors = measure(folder / "model", labelled)
+        result.write_text(json.dumps({group: values.tolist() for group, values in errors.items()}))
+    return {group: np.array(values) for group, values in json.loads(result.read_text()).items()}
+
+
+def table(results: dict[str, Errors], least: int = 20) -> str:
+    """The errors of the whole recipe, and how much each other variant's differ, with one standard error."""
+    whole = results[WHOLE]
+    groups = [group for group, values in whole.items() if len(values) >= least]
+    lines = ["| trained | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
+    lines.append(f"| {WHOLE} | " + " | ".join(f"{np.nanmean(whole[group]):.2f}" for group in groups) + " |")
+    for name, errors in results.items():
+        if name != WHOLE:
+            cells = []
+            for group in groups:
+                change = errors[group] - whole[group]
+                spread = np.nanstd(change) / np.isfinite(change).sum() ** 0.5
+                cells.append(f"{np.nanmean(change):+.2f} ± {spread:.2f}")
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("labelled", help="folder of photos with faces.jsonl")
+    parser.add_argument("out", type=Path, help="folder for checkpoints and errors")
+    parser.add_argument("--steps", type=int, default=600, help="polish steps of each variant (default 600)")
+    parser.add_argument("--photos", nargs="*", default=[], help="photos to learn from without labels")
+    parser.add_argument("--only", nargs="*", default=[], help="variants whose name holds one of these words")
+    parser.add_argument("--render-workers", type=int, default=2)
+    args = parser.parse_args()
+    results: dict[str, Errors] = {}
+    for name, settings in variants(args.steps, args.photos):
+        if name == WHOLE or not args.only or any(word in name for word in args.only):
+            results[name] = trained_and_measured(name, settings, args.out, args.labelled, args.render_workers)
+            print(table(results), file=sys.stderr)
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
