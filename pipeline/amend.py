@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,15 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.commit import FOLDER, commit_record, damaged, file_entry, ledger, sound_commit
 from pipeline.errors import UsageError
 from pipeline.meshes import glb_of, tar_of, unpack
 from pipeline.records import AnnotatedShard, ShardOutcome
 from pipeline.rewrite import Changes, finish, rewriting
-from pipeline.shards import to_parquet
 from pipeline.storage import Storage
+from pipeline.tables import from_parquet, to_parquet
 
 Meshes = dict[str, bytes | memoryview]
 
@@ -74,7 +72,7 @@ def _read(storage: Storage, key: str) -> bytes:
 
 def _table(key: str, data: bytes, columns: list[str] | None = None) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(data), columns=columns)
+        table = from_parquet(data, columns)
     except (pa.ArrowInvalid, OSError):
         # Arrow says OSError of pages that do not unpack.
         raise UsageError(damaged(key, "is no sound Parquet file")) from None

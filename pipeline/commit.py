@@ -14,8 +14,8 @@ import pyarrow as pa
 from pipeline.errors import UsageError
 from pipeline.meshes import pack
 from pipeline.records import AnnotatedShard, ImageRecord, ShardOutcome
-from pipeline.shards import to_parquet
 from pipeline.storage import Storage
+from pipeline.tables import to_parquet
 from schemas import SCHEMA_VERSION, images_schema
 
 FOLDER = "commits"

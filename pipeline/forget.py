@@ -24,9 +24,10 @@ from pipeline.repair import sweep
 from pipeline.rewrite import Changes, replay, rewriting
 from pipeline.run_record import KEY, existing_run
 from pipeline.shards import FOLDER as MANIFEST
-from pipeline.shards import open_part, to_parquet
+from pipeline.shards import open_part
 from pipeline.sources import located
 from pipeline.storage import Entry, Storage, normalize
+from pipeline.tables import read_group, to_parquet
 from pipeline.tombstones import FOLDER, read_tombstones, tombstone_table
 
 READERS = 16
@@ -168,7 +169,7 @@ def _forget_listed(
         with pq.ParquetWriter(sink, file.schema_arrow, compression="zstd") as writer:
             # Group by group: where a group is a shard, it stays one.
             for group in range(file.num_row_groups):
-                writer.write_table(_kept(file.read_row_group(group), ids, gone))
+                writer.write_table(_kept(read_group(file, group), ids, gone))
         if len(gone) > before:
             changes.write(key, sink.getvalue())
     lost = Counter({key: len(left) for key, left in ids.items() if left})

@@ -23,6 +23,7 @@ from pipeline.known import KnownImages, digest
 from pipeline.records import ShardRef, ShardTask
 from pipeline.sources.names import describe
 from pipeline.storage import Entry, Storage
+from pipeline.tables import open_bytes, read_group
 from schemas import manifest_schema
 
 FOLDER = "manifest"
@@ -124,7 +125,7 @@ def shard_id(generation: int, number: int) -> str:
 def open_part(storage: Storage, key: str) -> Any:
     """A part of the manifest as a Parquet file; raises UsageError if it is damaged."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
+        file = open_bytes(storage.read(key))
     except pa.ArrowInvalid as error:
         raise UsageError(_damaged(storage, key, f"cannot be read ({describe(error)})")) from None
     missing = set(manifest_schema().names) - set(file.schema_arrow.names)
@@ -149,7 +150,7 @@ class ShardLoader:
         """
         if self._last is None or self._last[0] != ref.manifest_key:
             self._last = ref.manifest_key, open_part(self.storage, ref.manifest_key)
-        rows = self._last[1].read_row_group(ref.row_group).to_pylist()
+        rows = read_group(self._last[1], ref.row_group).to_pylist()
         images = tuple(
             Entry(row["uri"], row["size"], row["etag"]) for row in rows if row["shard"] == ref.shard
         )
@@ -158,13 +159,6 @@ class ShardLoader:
                 f"{ref.manifest_key} holds {len(images)} images of {ref.shard}, not {ref.n_images}"
             )
         return ShardTask(ref.shard, images)
-
-
-def to_parquet(table: pa.Table) -> bytes:
-    """A table as the bytes of a zstd-compressed Parquet file."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
 
 
 def _parts(storage: Storage) -> list[str]:
@@ -192,6 +186,6 @@ def _refs(key: str, file: Any) -> Iterator[ShardRef]:
         if said is not None and said.has_min_max and said.min == said.max:
             yield ShardRef(str(said.min), key, group, rows.num_rows)
             continue
-        shards = file.read_row_group(group, columns=["shard"])["shard"].value_counts()
+        shards = read_group(file, group, ["shard"])["shard"].value_counts()
         for pair in shards.to_pylist():
             yield ShardRef(pair["values"], key, group, pair["counts"])

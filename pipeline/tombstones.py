@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
 from pipeline.sources import describe
 from pipeline.storage import Entry, Storage
+from pipeline.tables import from_parquet
 from schemas import tombstones_schema
 
 FOLDER = "tombstones"
@@ -55,7 +54,7 @@ def read_tombstones(storage: Storage) -> Tombstones:
 
 def _read(storage: Storage, key: str) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(storage.read(key)))
+        table = from_parquet(storage.read(key))
     except pa.ArrowInvalid as error:
         raise UsageError(_damaged(storage, key, f"is no Parquet file ({describe(error)})")) from None
     if not table.schema.equals(tombstones_schema()):

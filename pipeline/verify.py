@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.commit import FOLDER, committed_shards, sound_commit
 from pipeline.errors import UsageError
@@ -20,6 +18,7 @@ from pipeline.rewrite import pending
 from pipeline.shards import ShardLoader, read_manifest
 from pipeline.sources import describe
 from pipeline.storage import Storage
+from pipeline.tables import from_parquet
 from pipeline.tombstones import Tombstones, read_tombstones
 from schemas import STATUSES, images_schema, read_provenance
 
@@ -162,7 +161,7 @@ def _table(
     if key not in data:
         return None
     try:
-        table = pq.read_table(io.BytesIO(data[key]))
+        table = from_parquet(data[key])
     except (pa.ArrowInvalid, OSError) as error:
         problems.append(f"{key}: not a Parquet file ({error})")
         return None

@@ -10,12 +10,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from benchmarks.scale.processes import Aftermath, Family
 from pipeline.commit import committed_shards, read_commit
 from pipeline.storage import Storage
+from pipeline.tables import from_parquet
 
 DRY = ("--model", "null", "--detector", "null", "--set", "output.meshes=false")
 SAMPLED_EVERY = 1.0
@@ -149,7 +147,7 @@ def _ledger(storage: Storage) -> tuple[int, int]:
     seen: set[str] = set()
     rows = 0
     for key in storage.keys("images"):
-        uris = pq.read_table(pa.BufferReader(storage.read(key)), columns=["uri"])["uri"].to_pylist()
+        uris = from_parquet(storage.read(key), ["uri"])["uri"].to_pylist()
         rows += len(uris)
         seen.update(uris)
     return rows, len(seen)

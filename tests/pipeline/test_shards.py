@@ -15,10 +15,10 @@ from pipeline.shards import (
     read_known,
     read_manifest,
     shard_size,
-    to_parquet,
     write_part,
 )
 from pipeline.storage import Entry, Storage
+from pipeline.tables import to_parquet
 from schemas import manifest_schema
 
 
