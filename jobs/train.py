@@ -29,6 +29,7 @@ from facegpt.training.parallel import first_goes_first, rank
 from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.pool import shards_needed
 from facegpt.training.portraits import check_trainable
+from facegpt.training.precision import in_bfloat16
 from facegpt.training.synthetic.shards import HELD_OUT, render_shards
 from facegpt.training.writer import DialogueWriter
 from jobs.train_start import finished, start
@@ -103,6 +104,7 @@ def train(config: TrainConfig, face_model: FaceModel, failed: Callable[[], bool]
     writer = DialogueWriter(processor, face_model, config.seed, config.text_every, config.descriptions)
     trainer = Trainer(config, model, face_model, writer, log.info, failed=failed, photos=photos)
     log.info("config %s", json.dumps(asdict(config)))
+    log.info("computing in %s on %s", "bfloat16" if in_bfloat16(config) else "float32", config.device)
     if trainer.resume():
         log.info("going on at step %d", trainer.state.step)
     trained = trainer.run()

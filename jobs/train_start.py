@@ -16,6 +16,7 @@ from facegpt.training.adapters import add_adapters, merged
 from facegpt.training.config import TrainConfig
 from facegpt.training.initial import NOISE, VOCABULARY, let_imagine, small_model
 from facegpt.training.objectives import trunk_of
+from facegpt.training.precision import in_bfloat16
 from facegpt.training.text.dialogues import DESCRIBE
 from facegpt.training.writer import small_processor
 from pipeline.errors import UsageError
@@ -63,7 +64,7 @@ def _backbone(
     config: TrainConfig, name: str, face_model: FaceModel
 ) -> tuple[FaceGptForConditionalGeneration, FaceProcessor]:
     # Frozen weights need no more than 8 bits of mantissa; those that learn do.
-    dtype = torch.bfloat16 if config.lora_rank and config.bfloat16 else torch.float32
+    dtype = torch.bfloat16 if config.lora_rank and in_bfloat16(config) else torch.float32
     try:
         folder = locate(name, "backbone", "where there is a network, `hf download` puts it into a folder")
         model, processor = with_face(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from facegpt.training.losses import LossWeights
 from facegpt.training.synthetic.parts import check_parts
@@ -26,7 +26,8 @@ class TrainConfig:
     `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
     rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone. `without`:
     what rendered faces are to lack (`synthetic.parts.PARTS`), to measure what it is worth. `workers`
-    processes train together, each on `batch` faces of its own.
+    processes train together, each on `batch` faces of its own. `bfloat16`: whether the forward pass is computed in it;
+    by default wherever `device` has instructions for it (`precision.in_bfloat16`).
     """
 
     output: str
@@ -73,7 +74,7 @@ class TrainConfig:
     imagine_weight: float = 0.5
     named_weight: float = 0.5
     retain_weight: float = 1.0
-    bfloat16: bool = True
+    bfloat16: bool | None = None
     evaluate_every: int = 500
     save_every: int = 250
     threads: int = 2
@@ -135,6 +136,7 @@ def _check_backbone(values: dict[str, Any]) -> None:
 
 def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:
     known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
+    hints = get_type_hints(type(default))
     for name, value in values.items():
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
@@ -143,15 +145,19 @@ def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:
             )
         wanted = known[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if isinstance(wanted, tuple):
+        if wanted is None:
+            fits = isinstance(value, hints[name])
+        elif isinstance(wanted, tuple):
             fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
         else:
-            fits = number if isinstance(wanted, float) else isinstance(value, type(wanted)) or wanted is None
+            fits = number if isinstance(wanted, float) else isinstance(value, type(wanted))
         if not fits:
             raise ValueError(
-                f"training config key '{prefix}{name}' is {value!r}, like {_example(wanted)} is wanted"
+                f"training config key '{prefix}{name}' is {value!r}, like {_example(wanted, hints[name])} is wanted"
             )
 
 
-def _example(wanted: object) -> str:
+def _example(wanted: object, hint: object) -> str:
+    if wanted is None:
+        return "'bundled'" if hint == (str | None) else "True"
     return "['photos/']" if isinstance(wanted, tuple) else repr(wanted)

@@ -13,6 +13,7 @@ from facegpt.training.config import TrainConfig
 from facegpt.training.losses import energy, outside, theta_losses
 from facegpt.training.points import LossPoints
 from facegpt.training.pool import Batch
+from facegpt.training.precision import autocast
 from facegpt.training.text.attributes import REQUIRED, SCALES, measures
 from facegpt.training.text.features import FORM, FormMeasures
 from facegpt.training.writer import Described, Text
@@ -46,14 +47,14 @@ class Objectives:
     def points(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
         """The loss of the points, and their mean error in px."""
         trunk = trunk_of(model)
-        with self._autocast():
+        with autocast(self.config):
             _, points, spread = trunk.locate(images)
         return self._points(trunk, batch, points, spread)
 
     def trunk(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
         """The loss of the points, and of the trunk's own guess of the face."""
         trunk = trunk_of(model)
-        with self._autocast():
+        with autocast(self.config):
             seen = trunk(images)
         found = self._points(trunk, batch, seen.points, seen.spread)
         return {**found, **self._face(batch, *model.face_head.scaled(seen.guess))}
@@ -77,7 +78,7 @@ class Objectives:
         # LLaVA's forward pass has no place for what the tower knows beside its tokens.
         kept: list[Seen] = []
         listening = trunk_of(model).register_forward_hook(lambda *call: kept.append(call[2]))
-        with self._autocast():
+        with autocast(self.config):
             output = model(
                 input_ids=text.ids,
                 attention_mask=text.attention,
@@ -119,7 +120,7 @@ class Objectives:
         model of any backbone; `shown` is what it sees and knows of the places of `text`.
         """
         text = text.to(self.device)
-        with self._autocast():
+        with autocast(self.config):
             output = model(
                 input_ids=text.ids,
                 attention_mask=text.attention,
@@ -149,7 +150,7 @@ class Objectives:
         count = len(described.ids)
         draws = torch.randn(2 * count, model.config.noise_size, generator=noise).to(self.device)
         ids, attention = described.ids.repeat(2, 1), described.attention.repeat(2, 1)
-        with self._autocast():
+        with autocast(self.config):
             output = model(input_ids=ids, attention_mask=attention, noise=draws)
         if output.theta is None:
             raise RuntimeError("descriptions without a <FACE> token")
@@ -176,9 +177,6 @@ class Objectives:
             if name.removeprefix(TRUNK) in weights
         ]
         return torch.stack(weighted).sum()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
 
     def _points(self, trunk: FaceTrunk, batch: Batch, points: Tensor, spread: Tensor) -> Terms:
         true = anchor_points(trunk.fit, batch.theta.to(self.device), batch.perspective.to(self.device))

@@ -17,6 +17,7 @@ from facegpt.training.photos.crops import wide_side
 from facegpt.training.photos.photometric import Photometric
 from facegpt.training.photos.views import Change, View, degraded
 from facegpt.training.points import LossPoints
+from facegpt.training.precision import autocast
 
 GEOMETRY = ("landmarks", "shape", "surface", "expression", "rotation", "translation")
 """The terms of `theta_losses` that a change of view or of the camera leaves as they are."""
@@ -68,7 +69,7 @@ class MeanTeacher:
         aim = self._aim(one.cut(wide, size).to(self.device), Change.between(one, other).to(self.device))
         sharp = other.cut(wide, size)
         images = torch.cat([sharp[:clean], degraded(sharp[clean:], generator)]).to(self.device)
-        with self._autocast():
+        with autocast(self.config):
             seen = trunk_of(student)(images)
         inside = (aim.points.abs() < 0.5).all(-1)
         distance = (seen.points - aim.points).square().sum(-1).add(1e-8).sqrt() / aim.spread
@@ -85,13 +86,10 @@ class MeanTeacher:
 
     @torch.no_grad()
     def _aim(self, images: Tensor, change: Change) -> Aim:
-        with self._autocast():
+        with autocast(self.config):
             seen = trunk_of(self.model)(images)
         theta = self._split(self.model.face_head.scaled(seen.guess)[0])
         return Aim(change.points(seen.points), change.zoom[:, None] * seen.spread, change.theta(theta))
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
 
     def _split(self, theta: Tensor) -> Theta:
         f = self.face_model
