@@ -64,6 +64,22 @@ def test_figures_are_printed_and_written(
     assert "nme_percent" in capsys.readouterr().out
 
 
+def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_path: Path) -> None:
+    rows = (labelled / "faces.jsonl").read_text(encoding="utf-8")
+    shutil.copytree(labelled / "people", tmp_path / "people")
+    shutil.copytree(labelled / "people", tmp_path / "others")
+    (tmp_path / "faces.jsonl").write_text(
+        rows + "\n" + rows.replace('"people/', '"others/'), encoding="utf-8"
+    )
+    target = tmp_path / "figures.json"
+    assert main(["evaluate", "bundled", str(tmp_path), "--json", str(target)]) == 0
+    figures = json.loads(target.read_text(encoding="utf-8"))
+    assert list(figures) == ["others", "people", "all"] and figures["others"] == figures["people"]
+    assert (figures["all"]["faces"], figures["all"]["found"]) == (4, 2)
+    for name in ("nme_percent", "psnr_gain_db", "yaw_error_deg"):
+        assert figures["all"][name] == pytest.approx(figures["people"][name])
+
+
 def test_rendered_faces_need_no_folder(tmp_path: Path) -> None:
     target = tmp_path / "figures.json"
     assert main(["evaluate", "bundled", "rendered", "--faces", "64", "--json", str(target)]) == 0
