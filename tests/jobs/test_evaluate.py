@@ -74,10 +74,11 @@ def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_pa
     target = tmp_path / "figures.json"
     assert main(["evaluate", "bundled", str(tmp_path), "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))
-    assert list(figures) == ["others", "people", "all"] and figures["others"] == figures["people"]
+    assert list(figures) == ["others", "people", "all"]
+    assert figures["others"] == pytest.approx(figures["people"], rel=1e-4)
     assert (figures["all"]["faces"], figures["all"]["found"]) == (4, 2)
     for name in ("nme_percent", "psnr_gain_db", "yaw_error_deg"):
-        assert figures["all"][name] == pytest.approx(figures["people"][name])
+        assert figures["all"][name] == pytest.approx(figures["people"][name], rel=1e-4)
 
 
 def test_rendered_faces_need_no_folder(tmp_path: Path) -> None:
