@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("87480155532200c1517fc4356f2013af4d9b920c60a7609c8e54a846ce6d3952",),
+        sha256=("a93caa01eb5eeccc240a37a3c979a1a8fcfa935c588f7ce2040035260aa44164",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
