@@ -14,11 +14,14 @@ from drills.scenes import Scene
 
 @dataclass(frozen=True)
 class Target:
-    """A run that is to be disturbed, and the cluster that it works on, where that is not its own."""
+    """A run that is to be disturbed, and the cluster that it works on, where that is not its own. `patience` in 0..1:
+    how much of the random waiting before a strike is done.
+    """
 
     job: Job
     scene: Scene
     nodes: Nodes | None
+    patience: float = 1.0
 
     @property
     def has_work(self) -> bool:
@@ -29,12 +32,14 @@ class Target:
         """Returns at a random moment: while the run starts, unless it has `begun` its work, or in the first half of
         what is left to commit.
 
-        Later ones would often come after the end, since the null model is quick.
+        Later ones would often come after the end, since the null model is quick; and even these do on a machine that
+        was slower when the reference was made than it is now. Without patience it is the first moment that there is.
         """
         there = commits(self.job.output)
-        more = rng.randrange(max(1, (self.scene.shards - there) // 2))
+        more = int(self.patience * rng.randrange(max(1, (self.scene.shards - there) // 2)))
         self.job.wait_for_commits(there + more)
-        time.sleep(rng.random() * (self.scene.pace if more or begun else self.scene.seconds / 2))
+        longest = self.scene.pace if more or begun else self.scene.seconds / 2
+        time.sleep(self.patience * rng.random() * longest)
 
     def struck(self, killed: int) -> int:
         """How many of the killed count: all, if there is a shard that was not committed by then, else none."""

@@ -33,9 +33,11 @@ class Result:
     printed: str
 
 
-def perform(drill: Drill, seed: int, scene: Scene, folder: Path, strikes: int = 1) -> Result:
+def perform(
+    drill: Drill, seed: int, scene: Scene, folder: Path, strikes: int = 1, patience: float = 1.0
+) -> Result:
     """Strikes so many times, in one run if it goes on and else in the next ones, then gives the same command until it
-    finds nothing to do, and counts.
+    finds nothing to do, and counts. `patience`: see `Target`.
 
     Raises:
         RuntimeError: the command does not come to an end of its work.
@@ -60,7 +62,8 @@ def perform(drill: Drill, seed: int, scene: Scene, folder: Path, strikes: int = 
                     "DRILL_AT": " ".join(map(str, at)),
                     "DRILL_MARKS": str(marks),
                 }
-            target = Target(Job(scene.photos, output, scene.options, environment).start(), scene, nodes)
+            job = Job(scene.photos, output, scene.options, environment).start()
+            target = Target(job, scene, nodes, patience)
             while left and target.job.process.poll() is None and (nodes is None or nodes.has_head):
                 left -= 1
                 hits += filter(None, [drill.strike(target, rng)])
