@@ -1,4 +1,4 @@
-"""What stands behind, around and in front of a rendered face: backgrounds, hair, glasses, hands, hats and clothes.
+"""What stands behind, around and in front of a rendered face: backgrounds, glasses, hands and clothes.
 
 All functions take and return float32 pictures (H,W,3) in sRGB 0..1 and draw in place of nothing: they return
 new arrays.
@@ -54,81 +54,6 @@ def background(rng: Rng, size: int) -> F32:
             rng.random(3).astype(np.float32),
         )
     return np.clip(picture, 0, 1).astype(np.float32)
-
-
-def hair_texture(rng: Rng, size: int, colour: F32) -> F32:
-    """Strands: noise stretched along a direction, in the hair's colour."""
-    fine = int(rng.integers(8, 60))
-    strands = noise(rng, size, (int(rng.integers(2, 7)), fine)) * 0.16 + noise(rng, size, (4, 4)) * 0.12
-    return np.clip(colour * np.exp(strands), 0, 1).astype(np.float32)
-
-
-def _ring(centre: F32, up: F32, right: F32, radii: F32) -> F32:
-    angles = np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
-    return np.asarray(
-        centre + radii[:, None] * (np.cos(angles)[:, None] * up + np.sin(angles)[:, None] * right), np.float32
-    )
-
-
-def hair_behind(rng: Rng, picture: F32, texture: F32, crown: F32, chin: F32, ears: F32) -> F32:
-    """Hair that falls behind the head: a ragged blob around the skull, short to far below the chin."""
-    size = len(picture)
-    up, width = crown - chin, np.linalg.norm(ears[1] - ears[0])
-    length = float(np.linalg.norm(up))
-    up = up / max(float(length), 1e-3)
-    right = np.array([-up[1], up[0]], np.float32)
-    n = 24
-    angles = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    long = rng.uniform(0.0, 1.2) if rng.random() < 0.5 else 0.0
-    radius = 0.62 * width * (1 + rng.uniform(-0.1, 0.35)) * np.ones(n)
-    along = np.cos(angles)
-    radius = np.where(
-        along > 0, radius * (1 + rng.uniform(-0.05, 0.35) * along**2), radius * (1 - long * along * 1.3)
-    )
-    radius *= 1 + 0.06 * rng.normal(size=n)
-    middle = crown - up * length * 0.38
-    mask = polygon(size, _ring(middle, up, right, radius.astype(np.float32)), rng.uniform(0.4, 2.0))
-    return blend(picture, mask, texture)
-
-
-def fringe(rng: Rng, picture: F32, texture: F32, crown: F32, brows: F32, ears: F32) -> F32:
-    """Hair over the forehead and down the temples: a band between a skull line and a ragged hairline."""
-    size = len(picture)
-    left, right = ears
-    down = (brows.mean(0) - crown).astype(np.float32)
-    n = 12
-    across = np.linspace(0, 1, n)[:, None]
-    part = rng.uniform(0.1, 0.9)
-    low = rng.uniform(0.25, 1.05)
-    sweep = low * (0.55 + 0.45 * np.clip(np.abs(across - part) * rng.uniform(0.6, 2.2), 0, 1))
-    sweep = sweep + 0.05 * rng.normal(size=(n, 1))
-    base = crown - (right - left) * 0.5 + across * (right - left)
-    hairline = base + down * sweep
-    for end, side in ((0, left), (-1, right)):
-        drop = rng.uniform(0.1, 1.0) if rng.random() < 0.5 else 0.1
-        hairline[end] = side + down * (drop - 0.55)
-    top = base[::-1] - down * rng.uniform(0.3, 0.6)
-    mask = polygon(size, np.concatenate([hairline, top]), rng.uniform(0.4, 1.5))
-    return blend(picture, mask * rng.uniform(0.75, 1.0), texture)
-
-
-def locks(rng: Rng, picture: F32, texture: F32, ears: F32, chin: F32, crown: F32) -> F32:
-    """Long hair in front of ears and cheeks, on one side or both."""
-    size = len(picture)
-    up = (crown - chin) / max(float(np.linalg.norm(crown - chin)), 1e-3)
-    width = float(np.linalg.norm(ears[1] - ears[0]))
-    for side, ear in enumerate(ears):
-        if rng.random() < 0.25:
-            continue
-        inward = (ears[1 - side] - ear) / max(width, 1e-3)
-        reach = width * rng.uniform(0.02, 0.22)
-        n = 7
-        along = np.linspace(0.9, -rng.uniform(0.4, 1.3), n)[:, None] * width
-        inner = ear + up * along + inward * (reach + 0.03 * width * rng.normal(size=(n, 1)))
-        outer = ear + up * along - inward * width * rng.uniform(0.15, 0.4)
-        mask = polygon(size, np.concatenate([inner, outer[::-1]]), rng.uniform(0.4, 1.5))
-        picture = blend(picture, mask, texture)
-    return picture
 
 
 def glasses(rng: Rng, picture: F32, landmarks: F32) -> F32:
@@ -199,7 +124,7 @@ def clothes(rng: Rng, picture: F32, chin: F32, up: F32, width: float) -> F32:
     """Collar and shoulders below the neck."""
     size = len(picture)
     right = np.array([-up[1], up[0]], np.float32)
-    neck = chin - up * width * rng.uniform(0.25, 0.5)
+    neck = chin - up * width * rng.uniform(0.1, 0.45)
     dip = rng.uniform(-0.1, 0.3) * width
     offsets = [
         (-1.6, -0.5),
