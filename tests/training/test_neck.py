@@ -52,6 +52,25 @@ def test_it_reaches_down_by_a_hand_and_leaves_the_head_as_it_is() -> None:
     assert (below < -0.1).all() and (below > -0.2).all()
 
 
+def test_what_faces_the_throat_is_under_the_chin() -> None:
+    under, mean = neck().under[:, 0], bundled().mean
+    assert under.min() >= 0 and under.max() <= 1
+    assert under[(mean[:, 1] < -0.12) & (mean[:, 2] > -0.03) & (mean[:, 0].abs() < 0.01)].mean() > 0.5
+    assert under[mean[:, 1] > -0.08].max() == 0
+
+
+def test_values_are_carried_down_each_ring_times_its_own_factor() -> None:
+    values = torch.rand(2, bundled().n_vertices, 3, generator=torch.Generator().manual_seed(0))
+    end, count = values[:, neck().loop], len(neck().loop)
+    times = torch.tensor([[0.5, 1.0], [0.25, 0.75]])
+    carried, dimmed = neck().extended(values), neck().extended(values, times)
+    assert torch.equal(carried[:, -count:], end)
+    assert torch.equal(carried[:, -2 * count : -count], end)
+    assert torch.equal(dimmed[:, : bundled().n_vertices], values)
+    assert torch.equal(dimmed[0, -2 * count : -count], end[0] * 0.5)
+    assert torch.equal(dimmed[1, -count:], end[1] * 0.75)
+
+
 def test_neck_lies_below_the_head_in_the_picture() -> None:
     rng = np.random.default_rng(3)
     samples = [sample_face(rng, bundled(), ("turns",)) for _ in range(6)]

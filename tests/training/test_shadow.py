@@ -56,6 +56,15 @@ def test_light_from_one_side_casts_the_shadow_of_the_nose_on_the_other() -> None
     assert from_right[1] > from_left[1] + 0.05
 
 
+def test_light_from_the_front_reaches_the_teeth_of_an_open_mouth() -> None:
+    """The mean face's mouth is closed: what it hides is not dark for good."""
+    teeth = bundled().regions == bundled().region_names.index("teeth")
+    front = teeth & (bundled().mean[:, 2] > 0.015)
+    assert front.any()
+    assert frontal(light_from(0, 0, 1.0))[front].mean() > 0.6
+    assert frontal(light_from(0, 0, -1.0))[front].mean() < frontal(light_from(0, 0, 1.0))[front].mean()
+
+
 def test_the_light_stays_where_it_is_when_the_head_turns() -> None:
     shadow = self_shadow(bundled())
     turn = euler_to_matrix(torch.tensor([180.0]), torch.zeros(1), torch.zeros(1))

@@ -68,7 +68,7 @@ def grow_beards(rng: Rng, model: FaceModel, albedo: Tensor) -> tuple[Tensor, Ten
     for i in range(count):
         kind = rng.choice(("none", "stubble", "full", "goatee", "moustache"), p=(0.6, 0.17, 0.13, 0.06, 0.04))
         thick = rng.uniform(0.1, 0.55) if kind == "stubble" else rng.uniform(0.5, 1.0)
-        long = rng.uniform(0, 0.016) if kind in ("full", "goatee") and rng.random() < 0.6 else 0.0
+        long = rng.uniform(0, 0.012) if kind in ("full", "goatee") and rng.random() < 0.6 else 0.0
         shares = rng.uniform(0.6, 1.0, 3)
         shade = np.exp(rng.uniform(np.log(0.015), np.log(0.4))) * np.array([1, 0.72, 0.5]) ** rng.uniform(
             0.1, 1.1

@@ -68,13 +68,15 @@ def draw_heads(
     if "self-shadow" not in without:
         left = (self_shadow(model)(light, rotation) ** depth)[..., None]
     points, triangles = to_camera(local, rotation, translation), model.triangles
-    shadowed = torch.from_numpy(rng.uniform(0.35, 1.0, (len(samples), 1, 1)).astype(np.float32))
+    throat = torch.from_numpy(
+        rng.uniform((0.4, 0.3, 0.6), (1.0, 0.9, 1.1), (len(samples), 3)).astype(np.float32)
+    )
     if (neck := neck_of(model)) is not None:
         longer = neck.joined(points, rotation, rng)
         if "neck" not in without:
             points, triangles = longer, torch.cat([triangles, neck.triangles])
-            albedo, left = neck.extended(albedo, 0.9), neck.extended(left, shadowed)
-            length = neck.extended(length)
+            albedo, length = neck.extended(albedo), neck.extended(length)
+            left = neck.extended(left * (1 + neck.under * (throat[:, None, :1] - 1)), throat[:, 1:])
     normals = vertex_normals(points, triangles)
     if "beard" not in without:
         points = points + normals * length

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel
+from facegpt.rendering import vertex_normals
 
 Rng = np.random.Generator
 _RINGS = ((0.035, 0.96), (0.16, 1.25))
@@ -21,10 +22,13 @@ _RINGS = ((0.035, 0.96), (0.16, 1.25))
 class Neck:
     """Two bands of triangles (F,3) below the open end of a head: vertices `loop` (N,) of the head, then two rings of N
     new ones, numbered from the head's vertex count on.
+
+    `under` (V,1), 0..1, is how much a vertex of the head faces the throat: there it is dark on most photos.
     """
 
     loop: Tensor
     triangles: Tensor
+    under: Tensor
 
     def joined(self, points: Tensor, rotation: Tensor, rng: Rng) -> Tensor:
         """`points` (B,V,3), camera frame, with the rings of a neck below each head: (B,V+2N,3).
@@ -44,10 +48,15 @@ class Neck:
         rings = [middle + (flat - middle) * wide * width + along * depth for depth, wide in _RINGS]
         return torch.cat([points, *rings], 1)
 
-    def extended(self, values: Tensor, times: Tensor | float = 1.0) -> Tensor:
-        """Vertex values (B,V,C) with those of the open end, `times` as much, carried down the neck: (B,V+2N,C)."""
-        end = values[:, self.loop] * times
-        return torch.cat([values, end, end], 1)
+    def extended(self, values: Tensor, times: Tensor | None = None) -> Tensor:
+        """Vertex values (B,V,C) with those of the open end, for each of the two rings `times` (B,2) as much if given,
+        carried down the neck: (B,V+2N,C).
+        """
+        end = values[:, self.loop]
+        if times is None:
+            return torch.cat([values, end, end], 1)
+        first, second = times[..., None, None].unbind(1)
+        return torch.cat([values, end * first, end * second], 1)
 
 
 @cache
@@ -80,4 +89,6 @@ def neck_of(model: FaceModel) -> Neck | None:
         )
         for top, below in pairwise(rows)
     ]
-    return Neck(torch.from_numpy(end), torch.from_numpy(np.concatenate(bands)))
+    down = -vertex_normals(model.mean[None], model.triangles)[0, :, 1]
+    under = ((down - 0.2) / 0.5).clamp(0, 1) * ((mouth - 0.02 - model.mean[:, 1]) / 0.01).clamp(0, 1)
+    return Neck(torch.from_numpy(end), torch.from_numpy(np.concatenate(bands)), under[:, None])

@@ -8,7 +8,7 @@ PARTS = {
     "hair": "all hair: behind the head, fringe, locks (the scalp of the face model stays)",
     "hat": "caps and hats",
     "neck": "the neck below the head",
-    "beard": "beards, from stubble to 16 mm",
+    "beard": "beards, from stubble to 12 mm",
     "lids": "lashes, creases, folds and bags of the eyelids, drawn along the landmarks",
     "brows": "brows darker than the face model paints them",
     "lips": "painted lips, the line between them, the hollow below",

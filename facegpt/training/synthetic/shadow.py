@@ -16,6 +16,8 @@ from facegpt.rendering.rasterizer import rasterize
 DIRECTIONS = 160
 LOBES = (3.141593, 2.094395, 0.785398)
 """What the cosine lobe makes of each band (Ramamoorthi and Hanrahan, SIGGRAPH 2001, eq. 8)."""
+_BEHIND_LIPS = {"teeth": 0.3, "tongue": 0.6}
+"""The mean face's mouth is closed and would hide these from all light; they get what comes from that far in front."""
 _PIXELS = 256
 _EXTENT = 0.24
 _BIAS = 0.004
@@ -54,6 +56,9 @@ def self_shadow(model: FaceModel) -> SelfShadow:
     normals = vertex_normals(vertices[None], model.triangles)[0]
     share = (normals @ directions.T).clamp(min=0) * (4 / DIRECTIONS)
     hidden = torch.stack([_hidden(model, direction) for direction in directions], 1)
+    for region, frontal in _BEHIND_LIPS.items():
+        if region in model.region_names:
+            hidden[model.regions == model.region_names.index(region)] = directions[:, 2] < frontal
     # Below the head is a body, which face models do not have.
     past_body = 0.25 + 0.75 * ((directions[:, 1] + 0.55) / 0.45).clamp(0, 1)
     return SelfShadow(directions, share * ~hidden * past_body, share)
