@@ -75,6 +75,21 @@ def perform(
     raise RuntimeError(f"{drill.name}, seed {seed}: not done after {runs} runs:\n{''.join(said)}")
 
 
+def struck(name: str, scene: Scene, folder: Path, seeds: int) -> Result:
+    """The drill of this name with one seed after another until one strike hits: the first one at its leisure, each
+    further one sooner, the last at once. The last result if none did, the first wrong one if there is one.
+
+    Raises:
+        RuntimeError: the command does not come to an end of its work.
+    """
+    drill = next(drill for drill in DRILLS if drill.name == name)
+    for seed in range(seeds):
+        result = perform(drill, seed, scene, folder, patience=1 - seed / max(seeds - 1, 1))
+        if result.strikes or not result.count.is_right:
+            break
+    return result
+
+
 def _on(nodes: Nodes) -> dict[str, str]:
     return {"RAY_ADDRESS": nodes.address, "RAY_gcs_rpc_server_reconnect_timeout_s": str(PATIENCE)}
 
