@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("a93caa01eb5eeccc240a37a3c979a1a8fcfa935c588f7ce2040035260aa44164",),
+        sha256=("ca5d3d2386dffe159385401f6a5132c60b7ad33d4369b9f1713b6578a57905da",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
