@@ -86,15 +86,11 @@ def _start(folder: Path) -> list[int]:
 @pytest.fixture
 def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
     """A new bucket; this process, too, finds the server by its environment."""
-    import s3fs
+    from mock_s3 import connect
 
     from pipeline import storage
 
-    for name, value in s3_environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage.s3.cache_clear()
+    connect(s3_environment, monkeypatch)
     name = f"faces-{uuid.uuid4().hex[:12]}"
     storage.s3().mkdir(name)
     return name

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas
 import pytest
-import s3fs
 from faulty_store import KINDS, Faults, FaultyStore
 from images import encoded
+from mock_s3 import connect, disconnect, mock_s3
 from PIL import Image
 from s3_secrets import ACCESS_KEY, SECRET_KEY, environment, files_below, leaks
 
@@ -34,22 +34,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     if request.param == "real":
         yield dict(request.getfixturevalue("s3_environment"))
         return
-    moto = pytest.importorskip("moto.server", reason="needs moto, a development dependency")
-    mock = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    mock.start()
-    host, port = mock.get_host_and_port()
-    yield environment(f"http://{host}:{port}")
-    mock.stop()
+    with mock_s3() as endpoint:
+        yield environment(endpoint)
 
 
 @pytest.fixture
 def bucket(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    connect(server, monkeypatch)
     # Which requests fail depends on their paths: the mock server's are always the same, the real one's buckets stay.
     name = "faults" if server["AWS_ACCESS_KEY_ID"] == ACCESS_KEY else f"faults-{uuid.uuid4().hex[:12]}"
     storage_module.s3().mkdir(name)
@@ -57,8 +48,7 @@ def bucket(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
         image = Image.new("RGB", (64 + index, 48), (6 * index, 99, 9))
         Storage(f"s3://{name}/in").write(f"{index:03d}.png", encoded(image))
     yield name
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    disconnect()
 
 
 @pytest.fixture

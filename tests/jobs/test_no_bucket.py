@@ -6,47 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import s3fs
 from fake_model import FakeSource
 from images import encoded
+from mock_s3 import connect, disconnect, mock_s3
 from PIL import Image
+from s3_secrets import SECRET_KEY, environment
 
 import pipeline.run
 from jobs.cli import main
 from pipeline import storage as storage_module
 
-moto_server = pytest.importorskip("moto.server", reason="needs moto, a development dependency")
-
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with mock_s3() as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
 def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store with one bucket, `empty`."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "do-not-say-this",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    connect(environment(endpoint), monkeypatch)
     if not storage_module.s3().exists("empty"):
         storage_module.s3().mkdir("empty")
     yield
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    disconnect()
 
 
 NOWHERE, EMPTY = "s3://no-such-bucket/faces", "s3://empty/faces"
@@ -74,5 +59,5 @@ def check(said: str) -> None:
     assert said.startswith("facegpt: ")
     assert said.count("\n") == 1
     assert "there is no run at s3://" in said or "no-such-bucket" in said
-    assert "do-not-say-this" not in said
+    assert SECRET_KEY not in said
     assert storage_module.s3().find("empty") == []

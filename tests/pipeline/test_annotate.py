@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fake_model import FakeAnnotation, FakeAnnotator
+from fake_model import FakeAnnotator
 from numpy.typing import NDArray
 
+from facegpt.model.annotation import FaceAnnotation
 from pipeline.annotate import AnnotateFaces, five_of
 from pipeline.config import RunConfig, load_config
 from pipeline.records import DetectedFace, DetectedShard, ImageRecord
@@ -33,7 +34,7 @@ class Cramped(FakeAnnotator):
         self.shares.append(share)
         return 8
 
-    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FakeAnnotation]:
+    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FaceAnnotation]:
         self.tried.append(micro_batch)
         if min(micro_batch, len(crops)) > self.room:
             raise self.error

@@ -7,9 +7,9 @@ import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mock_s3
 import pandas
 import pytest
-import s3fs
 from faulty_store import KINDS, Faults, FaultyStore
 from images import encoded
 from listing import listed, tasks_of
@@ -32,8 +32,6 @@ from pipeline.storage import LOCK, Storage, is_refusal, read_uri
 from pipeline.verify import verify
 from pipeline.worker import Worker
 
-moto_server = pytest.importorskip("moto.server", reason="needs moto, a development dependency")
-
 IMAGES = 12
 CONFIG = load_config(None, ["detector.name=null", "model.path=null", "output.meshes=false"])
 BUCKET = "photos-bucket"
@@ -43,11 +41,8 @@ Connect = Callable[[str], None]
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with mock_s3.mock_s3() as found:
+        yield found
 
 
 @pytest.fixture
@@ -55,20 +50,14 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Makes this process find the store at an endpoint; waiting between tries costs no time here."""
 
     def to(endpoint: str) -> None:
-        for name, value in environment(endpoint).items():
-            monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        storage_module.s3.cache_clear()
+        mock_s3.connect(environment(endpoint), monkeypatch)
 
     async def at_once(seconds: float, result: object = None) -> object:
         return result
 
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("s3fs.core.asyncio.sleep", at_once)
     yield to
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    mock_s3.disconnect()
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 from fake_model import FakeAnnotator
 from listing import listed
+from mock_s3 import connect, disconnect, mock_s3
+from s3_secrets import environment
 from small_output import (
     Death,
     MortalStorage,
@@ -45,32 +46,17 @@ from pipeline.sources import Fetcher, Listing, remote
 from pipeline.storage import LOCK, Entry, Storage
 from pipeline.verify import verify
 
-moto_server = pytest.importorskip("moto.server", reason="needs moto, a development dependency")
-
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with mock_s3() as found:
+        yield found
 
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, photos: Path) -> Iterator[str]:
     """A bucket with two photos, a text and something else; the server is known by the environment alone."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "testtest",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    connect(environment(endpoint), monkeypatch)
     filesystem = storage_module.s3()
     filesystem.mkdir("photos-bucket")
     for key, name in (("a/group.jpg", "group.jpg"), ("a/b/cat.png", "cat.png")):
@@ -80,8 +66,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, photos: Path) -> Iter
     filesystem.pipe_file("photos-bucket/inside.png", b"beside the prefix, not in it")
     yield "photos-bucket"
     filesystem.rm("photos-bucket", recursive=True)
-    s3fs.S3FileSystem.clear_instance_cache()
-    storage_module.s3.cache_clear()
+    disconnect()
 
 
 def test_a_prefix_is_listed_with_sizes_and_etags(bucket: str) -> None:

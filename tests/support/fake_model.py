@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facegpt.model.annotation import FaceAnnotation
 from pipeline.weights import UsedWeight
-
-
-@dataclass(frozen=True)
-class FakeAnnotation:
-    shape: NDArray[np.float32]
-    expression: NDArray[np.float32]
-    albedo: NDArray[np.float32]
-    lighting: NDArray[np.float32]
-    rotation: NDArray[np.float32]
-    translation: NDArray[np.float32]
-    camera: NDArray[np.float32]
-    landmarks68: NDArray[np.float32]
-    yaw_deg: float
-    pitch_deg: float
-    roll_deg: float
-    caption: str
-    caption_status: str
-    caption_agreement: float
-    photometric_psnr: float
-    prior_distance: float
-    sharpness: float
-    quality: float
 
 
 class FakeFaceModel:
@@ -65,17 +44,17 @@ class FakeAnnotator:
     def crops_at_once(self, share: float) -> int:
         return 32
 
-    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FakeAnnotation]:
+    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FaceAnnotation]:
         self.batches.append(len(crops))
         return [self._one(crop) for crop in crops]
 
-    def _one(self, crop: NDArray[np.uint8]) -> FakeAnnotation:
+    def _one(self, crop: NDArray[np.uint8]) -> FaceAnnotation:
         middle = crop[40:72, 40:72].reshape(-1, 3).mean(0)
         if tuple(middle) == (255, 0, 0):
             raise RuntimeError("red upsets the model")
         brightness = np.nan if tuple(middle) == (0, 0, 255) else float(crop.mean()) / 255
         points = np.stack([np.linspace(20, 90, 68), np.linspace(30, 80, 68)], 1).astype(np.float32)
-        return FakeAnnotation(
+        return FaceAnnotation(
             shape=np.full(3, brightness, np.float32),
             expression=np.zeros(2, np.float32),
             albedo=np.ones(1, np.float32),
@@ -111,11 +90,11 @@ class FakeSource:
 class CrowdAnnotator(FakeAnnotator):
     """Says how many crops were in the micro-batch: a real model's last digits depend on it."""
 
-    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FakeAnnotation]:
+    def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FaceAnnotation]:
         parts = [crops[start : start + micro_batch] for start in range(0, len(crops), micro_batch)]
         return [replace(self._one(crop), sharpness=float(len(part))) for part in parts for crop in part]
 
-    def _one(self, crop: NDArray[np.uint8]) -> FakeAnnotation:
+    def _one(self, crop: NDArray[np.uint8]) -> FaceAnnotation:
         if tuple(crop[56, 56]) == (0, 255, 0):
             os._exit(7)
         return super()._one(crop)
@@ -131,7 +110,7 @@ class CrowdSource(FakeSource):
 class DeadlyAnnotator(FakeAnnotator):
     """Ends its process at a green crop."""
 
-    def _one(self, crop: NDArray[np.uint8]) -> FakeAnnotation:
+    def _one(self, crop: NDArray[np.uint8]) -> FaceAnnotation:
         red, green, blue = crop.reshape(-1, 3).mean(0)
         if green > 1.3 * max(red, blue):
             os._exit(7)
