@@ -24,8 +24,9 @@ class TrainConfig:
     `photos`: folders, lists, tars or Parquet files, local or on S3, whose faces, as `detector` finds them, the stage of
     photos learns from without any label, or outputs of `facegpt annotate`, of which it takes the faces of at least
     `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
-    rendering. In the last two stages, `descriptions` faces of a batch are also learned from words alone. `without`:
-    what rendered faces are to lack (`synthetic.parts.PARTS`), to measure what it is worth. `workers`
+    rendering; their teacher keeps `teacher_ema` of itself in each step, the rest it takes over from the student. In the
+    last two stages, `descriptions` faces of a batch are also learned from words alone. `without`: what rendered faces
+    are to lack (`synthetic.parts.PARTS`), to measure what it is worth. `workers`
     processes train together, each on `batch` faces of its own. `bfloat16`: whether the forward pass is computed in it;
     by default wherever `device` has instructions for it (`precision.in_bfloat16`).
     """
@@ -68,6 +69,7 @@ class TrainConfig:
     weight_decay: float = 0.02
     clip: float = 50.0
     ema: float = 0.998
+    teacher_ema: float = 0.9995
     text_every: int = 4
     text_weight: float = 1.0
     descriptions: int = 16

@@ -114,6 +114,8 @@ class Trainer:
         self._restore(self.state.model, saved["model"])
         self.state.optimizer.load_state_dict(saved["optimizer"])
         self.state.average, self.state.step = saved["average"], saved["step"]
+        if self.teacher is not None:
+            self.teacher.begin(saved["teacher"])
         return True
 
     def save(self) -> None:
@@ -130,6 +132,7 @@ class Trainer:
                 "average": state.average,
                 "optimizer": state.optimizer.state_dict(),
                 "config": json.dumps(asdict(self.config)),
+                **({} if self.teacher is None else {"teacher": self.teacher.model.state_dict()}),
             },
             temporary,
         )
@@ -163,6 +166,8 @@ class Trainer:
                 # A stage builds on the average of the one before, which is better than where that one stopped.
                 self._restore(state.model, state.average)
                 share_buffers(state.model)
+                if self.teacher is not None:
+                    self.teacher.begin(state.average)
                 self.log(f"step {state.step}: {stage_at(config, state.step).name}")
                 seen, started, first = {}, time.monotonic(), state.step
             terms = self.step(batch)
@@ -205,6 +210,8 @@ class Trainer:
         terms["gradient"] = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
         state.optimizer.step()
         self._follow()
+        if stage.name == "photos" and self.teacher is not None:
+            self.teacher.follow(state.model)
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def _prepare(self, stage: Stage) -> None:
@@ -245,7 +252,6 @@ class Trainer:
         state, config = self.state, self.config
         if self.teacher is None or self.photos is None:
             raise RuntimeError("a stage of photos without photos")
-        self.teacher.follow(state.average)
         rng = np.random.default_rng([config.seed, state.step, *([rank()] if rank() else [])])
         wide = self.photos.draw(config.photo_batch, rng)
         return self.teacher.losses(state.model, wide, config.photo_clean, generator)

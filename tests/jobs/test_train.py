@@ -10,8 +10,11 @@ import torch
 from tiny_training import write_config
 
 from facegpt.model.checkpoint import load
+from facegpt.training.loop import Trainer
+from facegpt.training.pool import Batch
 from jobs.cli import main
 from jobs.train import read_config
+from pipeline.samples import collect
 
 
 def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
@@ -65,6 +68,45 @@ def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
     assert sum(same) > 0.95 * len(same)
     for part in (".trunk.", "language_model"):
         assert any(part in name and not torch.equal(trained[name], value) for name, value in bundled.items())
+
+
+class Stopped(BaseException):
+    """What ends a process in the middle of a run."""
+
+
+def test_a_stopped_stage_of_photos_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect(tmp_path / "photos")
+    learn = Trainer.step
+
+    def run(folder: Path, stop_at: int) -> dict[str, dict[str, torch.Tensor]]:
+        def step(trainer: Trainer, batch: Batch) -> dict[str, float]:
+            if trainer.state.step == stop_at:
+                raise Stopped
+            return learn(trainer, batch)
+
+        folder.mkdir(exist_ok=True)
+        none = dict.fromkeys(("points_steps", "trunk_steps", "language_steps"), 0)
+        photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 3, "photo_batch": 3, "photo_clean": 1}
+        faces = {"synthetic_folder": str(tmp_path / "faces"), "teacher_ema": 0.5, "save_every": 1}
+        config = write_config(folder, initial="bundled", **none, **photos, **faces)
+        monkeypatch.setattr(Trainer, "step", step)
+        if stop_at < 4:
+            with pytest.raises(Stopped):
+                main(["train", config])
+        else:
+            assert main(["train", config]) == 0
+        saved: dict[str, dict[str, torch.Tensor]] = torch.load(folder / "run" / "training.pt")
+        return saved
+
+    whole = run(tmp_path / "whole", 4)
+    run(tmp_path / "stopped", 3)
+    resumed = run(tmp_path / "stopped", 4)
+    for part in ("model", "average", "teacher"):
+        assert all(map(torch.equal, whole[part].values(), resumed[part].values())), part
+    name = next(name for name in whole["teacher"] if ".trunk.guess." in name)
+    assert not torch.equal(whole["teacher"][name], whole["model"][name])
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

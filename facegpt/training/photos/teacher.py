@@ -1,4 +1,4 @@
-"""What the average of the model makes of a photo, as the aim for a worse view of it (a mean teacher)."""
+"""What a slow average of the model makes of a photo, as the aim for a worse view of it (a mean teacher)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class Aim:
 class MeanTeacher:
     """Tarvainen and Valpola's mean teacher (NeurIPS 2017) on photos: the student sees a turned, shifted, zoomed, worse
     picture, and is to find what its average finds in a good one.
+
+    The teacher begins as what the stage began with and follows by `teacher_ema`, far more slowly than the average that
+    is trained for: a quick one takes over what the student gets wrong, and both drift.
     """
 
     def __init__(
@@ -50,9 +53,19 @@ class MeanTeacher:
         self.skin = LossPoints(face_model).to(self.device)
         self.photometric = Photometric(face_model).to(self.device)
 
-    def follow(self, average: dict[str, Tensor]) -> None:
-        """Takes over the moving average of the student's weights."""
-        self.model.load_state_dict(average)
+    def begin(self, weights: dict[str, Tensor]) -> None:
+        """Knows what `weights` know, and no more."""
+        self.model.load_state_dict(weights)
+
+    @torch.no_grad()
+    def follow(self, student: FaceGptForConditionalGeneration) -> None:
+        """Moves the weights a little towards the student's."""
+        new = student.state_dict()
+        for name, own in self.model.state_dict().items():
+            if own.is_floating_point():
+                own.lerp_(new[name], 1 - self.config.teacher_ema)
+            else:
+                own.copy_(new[name])
 
     def losses(
         self, student: FaceGptForConditionalGeneration, wide: Tensor, clean: int, generator: torch.Generator

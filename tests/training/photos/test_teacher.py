@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +100,17 @@ def test_the_student_is_drawn_to_its_teacher(model: FaceGptForConditionalGenerat
     assert "photometric" not in teacher.losses(student, wide, 0, torch.Generator().manual_seed(0))
 
 
-def test_the_teacher_is_the_average(model: FaceGptForConditionalGeneration) -> None:
-    teacher = MeanTeacher(CONFIG, model, bundled())
-    average = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    teacher.follow(average)
-    assert not any(bool(p.any()) for p in teacher.model.parameters())
+def test_the_teacher_follows_slowly(model: FaceGptForConditionalGeneration) -> None:
+    teacher = MeanTeacher(replace(CONFIG, teacher_ema=0.75), model, bundled())
+    student = deepcopy(model)
+    with torch.no_grad():
+        for weight in student.parameters():
+            weight.zero_()
+    teacher.follow(student)
+    for own, old in zip(teacher.model.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(own, 0.75 * old)
+    teacher.begin(model.state_dict())
+    assert all(map(torch.equal, teacher.model.parameters(), model.parameters()))
 
 
 def test_crops_of_another_size_are_refused(model: FaceGptForConditionalGeneration) -> None:
