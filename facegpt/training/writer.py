@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,10 @@ IGNORED = -100
 DIALOGUE_SHARE = 0.3
 CHAT_SHARE = 0.05
 OTHER_INSTRUCTION_SHARE = 0.15
+QUESTIONS = 4
+"""How often a dialogue asks. An answer is decided by one word: with one question each, by a hundredth of all words."""
+ANSWER_WEIGHT = 3.0
+"""How much an answer's tokens count beside a caption's, of which there are many times as many."""
 FAVOUR = 6.0
 """How much likelier a description in training names what few faces have, see `describe_face`."""
 
@@ -88,6 +93,14 @@ class Text:
         )
 
 
+class Turn(NamedTuple):
+    """What is given, what is to be said, and how much each token of that counts."""
+
+    given: list[int]
+    said: list[int]
+    counts: list[float]
+
+
 class DialogueWriter:
     """The text of a batch at a step: every `text_every` steps, else just the prompt up to <FACE>.
 
@@ -113,15 +126,19 @@ class DialogueWriter:
         rng = np.random.default_rng([self.seed, step])
         faces = describe(batch.theta, self.names)
         rows = [self._row(attributes, rng) for attributes in faces]
-        length = max(len(given) + len(said) for given, said, _ in rows)
+        length = max(sum(len(turn.given) + len(turn.said) for turn in row) for row in rows)
         ids = torch.full((len(rows), length), self.processor.pad)
         attention = torch.zeros_like(ids)
         labels, weights = torch.full((len(rows), length), IGNORED), torch.ones(len(rows), length)
-        for i, (given, said, counts) in enumerate(rows):
-            ids[i, : len(given) + len(said)] = torch.tensor([*given, *said])
-            attention[i, : len(given) + len(said)] = 1
-            labels[i, len(given) : len(given) + len(said)] = torch.tensor(said)
-            weights[i, len(given) : len(given) + len(said)] = torch.tensor(counts)
+        for i, row in enumerate(rows):
+            end = 0
+            for turn in row:
+                begin, start = end, end + len(turn.given)
+                end = start + len(turn.said)
+                ids[i, begin:end] = torch.tensor([*turn.given, *turn.said])
+                labels[i, start:end] = torch.tensor(turn.said)
+                weights[i, start:end] = torch.tensor(turn.counts)
+            attention[i, :end] = 1
         described = self._described(faces[: self.descriptions], batch.theta, rng)
         return Text(ids, attention, labels, weights, described)
 
@@ -140,19 +157,28 @@ class DialogueWriter:
         attention = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
         return Described(ids, attention, torch.tensor([named_ranges(one) for one in drawn]))
 
-    def _row(
-        self, attributes: Attributes, rng: np.random.Generator
-    ) -> tuple[list[int], list[int], list[float]]:
-        """One row: what is given, what is to be said, and how much each token of it counts."""
+    def _row(self, attributes: Attributes, rng: np.random.Generator) -> list[Turn]:
         kind = rng.random()
-        if kind >= DIALOGUE_SHARE + CHAT_SHARE:
-            other = rng.random() < OTHER_INSTRUCTION_SHARE
-            instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
-            said, counts = self.processor.encode_pieces(caption(attributes, rng))
-            return self.processor.prompt(instruction), [*said, self.processor.ends[0]], [*counts, 1.0]
-        question, reply = (
-            answer(attributes, rng) if kind < DIALOGUE_SHARE else CHAT[int(rng.integers(len(CHAT)))]
-        )
-        given = [*self.processor.prompt(), *self.processor.turn(question)]
-        said = [*self.processor.encode(reply), self.processor.ends[0]]
-        return given, said, [1.0] * len(said)
+        if kind < DIALOGUE_SHARE:
+            asked = dict(answer(attributes, rng) for _ in range(QUESTIONS))
+            return self._dialogue(asked, ANSWER_WEIGHT)
+        if kind < DIALOGUE_SHARE + CHAT_SHARE:
+            return self._dialogue(dict([CHAT[int(rng.integers(len(CHAT)))]]), 1.0)
+        other = rng.random() < OTHER_INSTRUCTION_SHARE
+        instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
+        said, counts = self.processor.encode_pieces(caption(attributes, rng))
+        return [Turn(self.processor.prompt(instruction), [*said, self.processor.ends[0]], [*counts, 1.0])]
+
+    def _dialogue(self, asked: dict[str, str], weight: float) -> list[Turn]:
+        """A turn for each question and its reply."""
+        turns: list[Turn] = []
+        end = self.processor.ends[0]
+        for question, reply in asked.items():
+            given = self.processor.turn(question)
+            if not turns:
+                given = [*self.processor.prompt(), *given]
+            elif given[0] == end:  # The reply before has ended with it.
+                given = given[1:]
+            said = [*self.processor.encode(reply), end]
+            turns.append(Turn(given, said, [weight] * len(said)))
+        return turns
