@@ -18,16 +18,16 @@ from facegpt.training.synthetic.sampling import sample_face, stack
 from facegpt.training.text.attributes import Attributes, describe
 from facegpt.training.text.captions import caption
 from facegpt.training.text.descriptions import describe_face, named_ranges
-from facegpt.training.text.dialogues import CHAT, DESCRIBE, answer
+from facegpt.training.text.dialogues import CHAT, DESCRIBE, answer, lesson
 from facegpt.training.text.features import FEATURES, FormMeasures
 
 IGNORED = -100
-DIALOGUE_SHARE = 0.3
+DIALOGUE_SHARE = 0.5
 CHAT_SHARE = 0.05
 OTHER_INSTRUCTION_SHARE = 0.15
 QUESTIONS = 4
 """How often a dialogue asks. An answer is decided by one word: with one question each, by a hundredth of all words."""
-ANSWER_WEIGHT = 3.0
+ANSWER_WEIGHT = 6.0
 """How much an answer's tokens count beside a caption's, of which there are many times as many."""
 FAVOUR = 6.0
 """How much likelier a description in training names what few faces have, see `describe_face`."""
@@ -160,8 +160,7 @@ class DialogueWriter:
     def _row(self, attributes: Attributes, rng: np.random.Generator) -> list[Turn]:
         kind = rng.random()
         if kind < DIALOGUE_SHARE:
-            asked = dict(answer(attributes, rng) for _ in range(QUESTIONS))
-            return self._dialogue(asked, ANSWER_WEIGHT)
+            return self._dialogue(lesson(attributes, rng, QUESTIONS), ANSWER_WEIGHT)
         if kind < DIALOGUE_SHARE + CHAT_SHARE:
             return self._dialogue(dict([CHAT[int(rng.integers(len(CHAT)))]]), 1.0)
         other = rng.random() < OTHER_INSTRUCTION_SHARE

@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("ca5d3d2386dffe159385401f6a5132c60b7ad33d4369b9f1713b6578a57905da",),
+        sha256=("d3c14df06c8ac4c74afec2ca24f90deb2092be77c2200fb26d5f79b5d54cff21",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(

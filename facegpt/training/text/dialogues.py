@@ -27,6 +27,8 @@ YES_NO: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {
     ("light", ("left",)): ("does light come from the left",),
     ("light", ("right",)): ("does light come from the right",),
 }
+COMMON = ("turn", "mouth", "smile")
+"""Of what most faces are asked."""
 WHICH: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "turn": (
         ("which way does the head turn", "where does the face look"),
@@ -85,6 +87,25 @@ def answer(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str]:
     questions, answers = table[name]
     said = answers[attributes.value(name)]
     return _pick(questions, rng), f"{said[0].upper()}{said[1:]}."
+
+
+def lesson(attributes: Attributes, rng: np.random.Generator, count: int) -> dict[str, str]:
+    """Up to `count` questions and their answers, to learn from; half of them, if the face allows, about what few have.
+
+    Of what `answer` asks about those things, "No." is so often right that a model has little to gain by looking.
+    """
+    rare = [
+        (name, values)
+        for name, values in YES_NO
+        if name not in COMMON and all(value in values for value in attributes.acceptable(name))
+    ]
+    chosen = [rare[int(place)] for place in rng.permutation(len(rare))[: count // 2]]
+    asked = {_pick(YES_NO[key], rng): "Yes." for key in chosen}
+    while not asked or (len(asked) < count and rng.random() < 0.95):
+        question, reply = answer(attributes, rng)
+        asked[question] = reply
+    names = list(asked)
+    return {names[int(place)]: asked[names[int(place)]] for place in rng.permutation(len(names))}
 
 
 def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
