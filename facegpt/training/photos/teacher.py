@@ -60,12 +60,11 @@ class MeanTeacher:
     @torch.no_grad()
     def follow(self, student: FaceGptForConditionalGeneration) -> None:
         """Moves the weights a little towards the student's."""
-        new = student.state_dict()
-        for name, own in self.model.state_dict().items():
-            if own.is_floating_point():
-                own.lerp_(new[name], 1 - self.config.teacher_ema)
-            else:
-                own.copy_(new[name])
+        # Not by name: weights that are tied have two.
+        for own, new in zip(self.model.parameters(), student.parameters(), strict=True):
+            own.lerp_(new, 1 - self.config.teacher_ema)
+        for kept, measured in zip(self.model.buffers(), student.buffers(), strict=True):
+            kept.copy_(measured)
 
     def losses(
         self, student: FaceGptForConditionalGeneration, wide: Tensor, clean: int, generator: torch.Generator
