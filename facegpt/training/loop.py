@@ -115,7 +115,8 @@ class Trainer:
         self.state.optimizer.load_state_dict(saved["optimizer"])
         self.state.average, self.state.step = saved["average"], saved["step"]
         if self.teacher is not None:
-            self.teacher.begin(saved["teacher"])
+            # A run that had no photos so far stored none: the teacher begins with their stage.
+            self.teacher.begin(saved.get("teacher", saved["average"]))
         return True
 
     def save(self) -> None:

@@ -102,6 +102,15 @@ def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
     assert all(torch.equal(resumed[name], value) for name, value in stopped.items())
 
 
+def test_photos_can_be_added_to_a_run_that_had_none(tmp_path: Path) -> None:
+    collect(tmp_path / "photos")
+    stages = dict.fromkeys(("points_steps", "trunk_steps", "language_steps"), 0)
+    assert main(["train", write_config(tmp_path, initial="bundled", **stages)]) == 0
+    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 1, "photo_batch": 2, "photo_clean": 1}
+    assert main(["train", write_config(tmp_path, initial="bundled", **stages, **photos)]) == 0
+    assert torch.load(tmp_path / "run" / "training.pt")["step"] == 2
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, initial=str(tmp_path))
     assert main(["train", config]) == 2
