@@ -22,7 +22,7 @@ from facegpt.evaluation.card import (
     figures_table,
     with_section,
 )
-from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions
+from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions, evaluate_every_question
 from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import BUNDLED, CheckpointError
@@ -129,6 +129,7 @@ def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
     figures = {
         **evaluate_rendered(annotator.checkpoint, model, faces),
         **evaluate_chat(annotator.checkpoint, model, faces),
+        **evaluate_every_question(annotator.checkpoint, model, faces),
     }
     if annotator.checkpoint.model.config.noise_size:
         figures |= evaluate_descriptions(annotator.checkpoint, model, faces)

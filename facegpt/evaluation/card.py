@@ -33,6 +33,8 @@ MEANINGS: Mapping[str, str] = {
     "caption_agreement": "share of statements that fit the model's own parameters",
     "quality_rank_correlation": "rank correlation of quality with the error",
     "chat_right": "share of questions answered rightly",
+    "chat_balanced": "the same over every question, put to as many faces of each answer",
+    "chat_balanced_lowest": "the same of the question that is answered worst",
     "described_present": "text to 3D: share of named things that the face has",
     "described_wholly": "text to 3D: share of descriptions of which all is there",
     "described_by_mean_face": "text to 3D: share of named things that the mean face has",
@@ -56,6 +58,7 @@ FAMILIES: Mapping[str, str] = {
     "faces_yaw_": "faces turned by {} degrees",
     "found_yaw_": "found faces turned by {} degrees",
     "action_auc_": "ROC AUC of {}",
+    "chat_balanced_": '"{}?", put to as many faces of each answer, answered rightly',
 }
 
 

@@ -15,7 +15,7 @@ from facegpt.training.points import LossPoints
 from facegpt.training.synthetic.faces import SyntheticFaces
 from facegpt.training.text.attributes import describe
 from facegpt.training.text.descriptions import describe_face, present
-from facegpt.training.text.dialogues import answer
+from facegpt.training.text.dialogues import Wordings, answer, certain_answers
 from facegpt.training.text.features import FEATURES, FormMeasures
 
 
@@ -79,3 +79,45 @@ def evaluate_chat(
         said = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
         right += sum(text == reply for text, (_, reply) in zip(said.texts, rows, strict=True))
     return {"chat_right": right / sum(map(len, asked.values()))}
+
+
+@torch.inference_mode()
+def evaluate_every_question(
+    checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, each: int = 24
+) -> dict[str, float]:
+    """Every question, put to up to `each` faces of each of its answers, its wordings in turn.
+
+    chat_balanced_QUESTION: mean over the answers of the share answered rightly, 0.5 for who always says yes;
+    chat_balanced: mean over the questions; chat_balanced_lowest: the least of them. Questions of which `faces` have
+    one answer alone are left out.
+    """
+    having: dict[Wordings, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i, attributes in enumerate(describe(faces.theta, face_model.expression_names)):
+        for wordings, reply in certain_answers(attributes).items():
+            if len(having[wordings][reply]) < each:
+                having[wordings][reply].append(i)
+    figures: dict[str, float] = {}
+    for wordings, replies in having.items():
+        if len(replies) > 1:
+            shares = [
+                _right(checkpoint, faces, wordings, reply, rows) / len(rows)
+                for reply, rows in replies.items()
+            ]
+            figures[f"chat_balanced_{wordings[0]}"] = float(np.mean(shares))
+    if not figures:
+        return {}
+    values = list(figures.values())
+    return {"chat_balanced": float(np.mean(values)), "chat_balanced_lowest": min(values), **figures}
+
+
+def _right(
+    checkpoint: Checkpoint, faces: SyntheticFaces, wordings: Wordings, reply: str, rows: list[int]
+) -> int:
+    """How many of the faces `rows` get the answer `reply`, each wording put to as many of them."""
+    right = 0
+    for place, question in enumerate(wordings):
+        if put := rows[place :: len(wordings)]:
+            pixels = checkpoint.processor.pixel_values(faces.images[put])
+            said = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
+            right += said.texts.count(reply)
+    return right

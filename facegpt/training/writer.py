@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,14 +19,14 @@ from facegpt.training.synthetic.sampling import sample_face, stack
 from facegpt.training.text.attributes import Attributes, describe
 from facegpt.training.text.captions import caption
 from facegpt.training.text.descriptions import describe_face, named_ranges
-from facegpt.training.text.dialogues import CHAT, DESCRIBE, answer, lesson
+from facegpt.training.text.dialogues import CHAT, DESCRIBE, Wordings, answer, answers_among, lesson
 from facegpt.training.text.features import FEATURES, FormMeasures
 
 IGNORED = -100
 DIALOGUE_SHARE = 0.5
 CHAT_SHARE = 0.05
 OTHER_INSTRUCTION_SHARE = 0.15
-QUESTIONS = 4
+QUESTIONS = 6
 """How often a dialogue asks. An answer is decided by one word: with one question each, by a hundredth of all words."""
 ANSWER_WEIGHT = 6.0
 """How much an answer's tokens count beside a caption's, of which there are many times as many."""
@@ -125,7 +126,8 @@ class DialogueWriter:
             return Text(ids, torch.ones_like(ids))
         rng = np.random.default_rng([self.seed, step])
         faces = describe(batch.theta, self.names)
-        rows = [self._row(attributes, rng) for attributes in faces]
+        among = answers_among(faces)
+        rows = [self._row(attributes, among, rng) for attributes in faces]
         length = max(sum(len(turn.given) + len(turn.said) for turn in row) for row in rows)
         ids = torch.full((len(rows), length), self.processor.pad)
         attention = torch.zeros_like(ids)
@@ -157,10 +159,12 @@ class DialogueWriter:
         attention = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
         return Described(ids, attention, torch.tensor([named_ranges(one) for one in drawn]))
 
-    def _row(self, attributes: Attributes, rng: np.random.Generator) -> list[Turn]:
+    def _row(
+        self, attributes: Attributes, among: Mapping[Wordings, Counter[str]], rng: np.random.Generator
+    ) -> list[Turn]:
         kind = rng.random()
         if kind < DIALOGUE_SHARE:
-            return self._dialogue(lesson(attributes, rng, QUESTIONS), ANSWER_WEIGHT)
+            return self._dialogue(lesson(attributes, among, rng, QUESTIONS), ANSWER_WEIGHT)
         if kind < DIALOGUE_SHARE + CHAT_SHARE:
             return self._dialogue(dict([CHAT[int(rng.integers(len(CHAT)))]]), 1.0)
         other = rng.random() < OTHER_INSTRUCTION_SHARE

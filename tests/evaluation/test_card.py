@@ -64,6 +64,10 @@ def test_an_audit_tells_changes_with_their_errors() -> None:
         ),
         ("faces_px_256_up", "found faces of 256 or more px"),
         ("action_auc_jawOpen", "ROC AUC of jawOpen"),
+        (
+            "chat_balanced_is the chin up",
+            '"is the chin up?", put to as many faces of each answer, answered rightly',
+        ),
     ],
 )
 def test_figures_of_a_family_have_words(name: str, words: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from facegpt.training.text.attributes import Attributes
 
+Wordings = tuple[str, ...]
+"""The ways to put one question; they stand for it."""
+
 DESCRIBE = ("describe the face", "what does the face look like", "caption")
 """Instructions that ask for a caption; the first is the one that annotation uses."""
 
-YES_NO: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {
+YES_NO: dict[tuple[str, tuple[str, ...]], Wordings] = {
     ("turn", ("left",)): ("is the head turned to the left", "does the face look left"),
     ("turn", ("right",)): ("is the head turned to the right", "does the face look right"),
     ("turn", ("front",)): ("does the face look at the camera", "is it seen from the front"),
@@ -27,9 +33,7 @@ YES_NO: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {
     ("light", ("left",)): ("does light come from the left",),
     ("light", ("right",)): ("does light come from the right",),
 }
-COMMON = ("turn", "mouth", "smile")
-"""Of what most faces are asked."""
-WHICH: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+WHICH: dict[str, tuple[Wordings, dict[str, str]]] = {
     "turn": (
         ("which way does the head turn", "where does the face look"),
         {"left": "to the left", "front": "to the camera", "right": "to the right"},
@@ -40,7 +44,7 @@ WHICH: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
         {"left": "from the left", "even": "it is even", "right": "from the right"},
     ),
 }
-HOW_MUCH: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+HOW_MUCH: dict[str, tuple[Wordings, dict[str, str]]] = {
     "mouth": (
         ("how far is the mouth open", "how open is the mouth"),
         {v: v for v in ("closed", "slightly open", "open", "wide open")},
@@ -85,28 +89,60 @@ def answer(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str]:
         return CHAT[int(rng.integers(len(CHAT)))]
     name = names[int(rng.integers(len(names)))]
     questions, answers = table[name]
-    said = answers[attributes.value(name)]
-    return _pick(questions, rng), f"{said[0].upper()}{said[1:]}."
+    return _pick(questions, rng), _sentence(answers[attributes.value(name)])
 
 
-def lesson(attributes: Attributes, rng: np.random.Generator, count: int) -> dict[str, str]:
-    """Up to `count` questions and their answers, to learn from; half of them, if the face allows, about what few have.
+def certain_answers(attributes: Attributes) -> dict[Wordings, str]:
+    """The answer to every question about a face, by the question's wordings, where it is certain."""
+    found: dict[Wordings, str] = {}
+    for (name, values), wordings in YES_NO.items():
+        there = {value in values for value in attributes.acceptable(name)}
+        if len(there) == 1:
+            found[wordings] = "Yes." if there.pop() else "No."
+    for table in (WHICH, HOW_MUCH):
+        for name, (wordings, answers) in table.items():
+            if attributes.certain(name):
+                found[wordings] = _sentence(answers[attributes.value(name)])
+    return found
 
-    Of what `answer` asks about those things, "No." is so often right that a model has little to gain by looking.
+
+def answers_among(faces: Iterable[Attributes]) -> dict[Wordings, Counter[str]]:
+    """How many of the faces have each answer to each question."""
+    counts: dict[Wordings, Counter[str]] = defaultdict(Counter)
+    for face in faces:
+        for wordings, reply in certain_answers(face).items():
+            counts[wordings][reply] += 1
+    return counts
+
+
+def lesson(
+    attributes: Attributes,
+    among: Mapping[Wordings, Counter[str]],
+    rng: np.random.Generator,
+    count: int,
+) -> dict[str, str]:
+    """Up to `count` questions and their answers, to learn from; `among` are the answers of the faces of its batch.
+
+    A question is put to all who have the rarest answer to it in the batch, and to as many, by chance, of those who have
+    each other one. So no answer is the likelier one by the question's words alone. Where that leaves none, any one is
+    put.
     """
-    rare = [
-        (name, values)
-        for name, values in YES_NO
-        if name not in COMMON and all(value in values for value in attributes.acceptable(name))
-    ]
-    chosen = [rare[int(place)] for place in rng.permutation(len(rare))[: count // 2]]
-    asked = {_pick(YES_NO[key], rng): "Yes." for key in chosen}
-    while not asked or (len(asked) < count and rng.random() < 0.95):
-        question, reply = answer(attributes, rng)
-        asked[question] = reply
-    names = list(asked)
-    return {names[int(place)]: asked[names[int(place)]] for place in rng.permutation(len(names))}
+    known = certain_answers(attributes)
+    put = [wordings for wordings, reply in known.items() if rng.random() < _share(among[wordings], reply)]
+    if not put:
+        put = [list(known)[int(rng.integers(len(known)))]]
+    chosen = (put[int(place)] for place in rng.permutation(len(put))[:count])
+    return {_pick(wordings, rng): known[wordings] for wordings in chosen}
 
 
-def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+def _share(replies: Counter[str], reply: str) -> float:
+    # With one answer alone there is nothing to tell apart.
+    return min(replies.values()) / replies[reply] if len(replies) > 1 else 0.0
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _pick(options: Wordings, rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
