@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("d3c14df06c8ac4c74afec2ca24f90deb2092be77c2200fb26d5f79b5d54cff21",),
+        sha256=("07a13805682d64e608879dea5fcd130730b4eae483864c42c69b0dd4fdfd683d",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
