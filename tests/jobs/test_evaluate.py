@@ -75,7 +75,8 @@ def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_pa
     assert main(["evaluate", "bundled", str(tmp_path), "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))
     assert list(figures) == ["others", "people", "all"]
-    assert figures["others"] == pytest.approx(figures["people"], rel=1e-4)
+    # An angle that is almost 0 differs by what float32 holds of it.
+    assert figures["others"] == pytest.approx(figures["people"], rel=1e-4, abs=1e-5)
     assert (figures["all"]["faces"], figures["all"]["found"]) == (4, 2)
     for name in ("nme_percent", "psnr_gain_db", "yaw_error_deg"):
         assert figures["all"][name] == pytest.approx(figures["people"][name], rel=1e-4)
