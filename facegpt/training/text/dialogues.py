@@ -72,24 +72,20 @@ def answer(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str]:
     """One question whose answer is certain, and that answer; yes/no questions are balanced as far as the face
     allows.
     """
-    kind = rng.random()
+    kind, known = rng.random(), certain_answers(attributes)
     if kind < 0.6:
-        wanted = bool(rng.integers(2))
-        keys = list(YES_NO)
-        for position in rng.permutation(len(keys)):
-            name, values = keys[int(position)]
-            acceptable = attributes.acceptable(name)
-            known = all(v in values for v in acceptable) or not any(v in values for v in acceptable)
-            true = acceptable[0] in values
-            if known and true == wanted:
-                return _pick(YES_NO[name, values], rng), "Yes." if true else "No."
+        wanted = "Yes." if rng.integers(2) else "No."
+        questions = list(YES_NO.values())
+        for position in rng.permutation(len(questions)):
+            wordings = questions[int(position)]
+            if known.get(wordings) == wanted:
+                return _pick(wordings, rng), wanted
     table = HOW_MUCH if kind > 0.8 else WHICH
-    names = [name for name in table if attributes.certain(name)]
-    if not names:
+    open_ones = [wordings for wordings, _ in table.values() if wordings in known]
+    if not open_ones:
         return CHAT[int(rng.integers(len(CHAT)))]
-    name = names[int(rng.integers(len(names)))]
-    questions, answers = table[name]
-    return _pick(questions, rng), _sentence(answers[attributes.value(name)])
+    wordings = open_ones[int(rng.integers(len(open_ones)))]
+    return _pick(wordings, rng), known[wordings]
 
 
 def certain_answers(attributes: Attributes) -> dict[Wordings, str]:
