@@ -1,6 +1,6 @@
 """What each part of training is worth: the same steps with everything, and with one thing left out or added.
 
-    python -m benchmarks.ablation LABELLED OUT [--steps 600] [--photos FOLDER ...] [--only NAME ...]
+    python -m benchmarks.ablation LABELLED OUT [--steps 600] [--photos FOLDER ...] [--only NAME ...] [--at-once 2]
 
 LABELLED is a folder with `faces.jsonl`. Every variant goes on from the bundled checkpoint for the same number of polish
 steps with the same seed, over faces rendered without one of `synthetic.parts.PARTS`; with --photos, also over photos
@@ -15,17 +15,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
+from os import cpu_count
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import yaml
 from numpy.typing import NDArray
 
 from facegpt.evaluation.geometry import landmark_nme
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.morphable import bundled
-from facegpt.training.synthetic.faces import concatenate, render_faces
+from facegpt.training.synthetic.faces import SyntheticFaces, concatenate, render_faces
 from facegpt.training.synthetic.parts import PARTS
 from pipeline.config import load_config
 from pipeline.crop import to_image
@@ -35,11 +40,13 @@ WHOLE = "everything"
 RENDERED = "rendered"
 STREAM, CHUNK, CHUNKS = 888_000_000, 64, 8
 SILENT = dict.fromkeys(("points_steps", "trunk_steps", "photos_steps", "language_steps", "together_steps"), 0)
+WEIGHTS = {"shape": 5.0, "surface": 10.0, "visible": 15.0}
 RECIPE: dict[str, Any] = {
     "initial": "bundled",
     "polish_learning_rate": 6e-4,
     "photos_learning_rate": 6e-4,
-    "reuse": 2.4,
+    "shard_faces": 512,
+    "reuse": 4.8,
     "pool": 4,
     "warmup": 50,
     "ema": 0.99,
@@ -47,6 +54,7 @@ RECIPE: dict[str, Any] = {
     "first_shard": 5000,
     "evaluate_every": 10**6,
     "save_every": 10**6,
+    "weights": WEIGHTS,
 }
 Errors = dict[str, NDArray[np.float64]]
 
@@ -59,36 +67,58 @@ def variants(steps: int, photos: list[str]) -> Iterator[tuple[str, dict[str, Any
         yield f"without {part}", polish | {"without": [part]}
     if photos:
         seen = SILENT | {"polish_steps": 0, "photos_steps": steps, "photos": photos}
-        yield "with photos: agreement with a teacher", seen | {"weights": {"photometric": 0.0}}
+        yield "with photos: agreement with a teacher", seen | {"weights": WEIGHTS | {"photometric": 0.0}}
         yield "with photos: agreement and rendering", seen
+
+
+class FoundFaces(NamedTuple):
+    """The faces of one labelled set that the detector finds: crops, what places them in their photos, and labels."""
+
+    crops: list[NDArray[np.uint8]]
+    matrices: list[NDArray[np.float64]]
+    landmarks68: list[NDArray[np.float64]]
+
+
+@cache
+def found_faces(labelled: str, crop_size: int) -> dict[str, FoundFaces]:
+    """The found faces of each labelled set, cut out at `crop_size` px."""
+    groups: dict[str, FoundFaces] = {}
+    for face in read_labelled(labelled, load_config(None, []), crop_size):
+        if face.crop is not None and face.crop_matrix is not None:
+            found = groups.setdefault(face.group, FoundFaces([], [], []))
+            found.crops.append(face.crop)
+            found.matrices.append(face.crop_matrix)
+            found.landmarks68.append(face.landmarks68)
+    return groups
+
+
+@cache
+def rendered_faces() -> SyntheticFaces:
+    """Rendered faces that lack nothing, and that nobody trains on."""
+    return concatenate([render_faces(bundled(), STREAM + k, CHUNK) for k in range(CHUNKS)])
 
 
 def measure(model: Path, labelled: str) -> Errors:
     """Landmark NME (%) of each found face of each labelled set, and of rendered faces that lack nothing."""
     annotator = FaceAnnotator.from_pretrained(str(model))
-    groups: dict[str, list[Any]] = {}
-    for face in read_labelled(labelled, load_config(None, []), annotator.crop_size):
-        if face.crop is not None:
-            groups.setdefault(face.group, []).append(face)
     errors: Errors = {}
-    for group, faces in groups.items():
-        said = annotator.annotate(np.stack([face.crop for face in faces]))
+    for group, found in found_faces(labelled, annotator.crop_size).items():
+        said = annotator.annotate(np.stack(found.crops))
         points = [
-            to_image(np.asarray(one.landmarks68, np.float64), face.crop_matrix)
-            for one, face in zip(said, faces, strict=True)
+            to_image(np.asarray(one.landmarks68, np.float64), matrix)
+            for one, matrix in zip(said, found.matrices, strict=True)
         ]
-        true = np.stack([face.landmarks68 for face in faces])
-        errors[group] = 100 * landmark_nme(np.stack(points), true).per_face.numpy()
-    rendered = concatenate([render_faces(bundled(), STREAM + k, CHUNK) for k in range(CHUNKS)])
+        errors[group] = 100 * landmark_nme(np.stack(points), np.stack(found.landmarks68)).per_face.numpy()
+    rendered = rendered_faces()
     said = annotator.annotate(rendered.images)
-    points = np.stack([np.asarray(one.landmarks68, np.float64) for one in said])
-    error = 100 * landmark_nme(points, rendered.landmarks2d).per_face.numpy()
+    points = [np.asarray(one.landmarks68, np.float64) for one in said]
+    error = 100 * landmark_nme(np.stack(points), rendered.landmarks2d).per_face.numpy()
     facing = rendered.theta.rotation[:, 2, 2].numpy() > 0.5
     return errors | {RENDERED: error[facing]}
 
 
 def trained_and_measured(
-    name: str, settings: dict[str, Any], out: Path, labelled: str, workers: int
+    name: str, settings: dict[str, Any], out: Path, labelled: str, workers: int, measuring: Lock
 ) -> Errors:
     """The errors of a variant, read from OUT if it was measured before."""
     folder = out / name.replace(":", "").replace(" ", "-")
@@ -99,7 +129,8 @@ def trained_and_measured(
         (folder / "train.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command = [sys.executable, "-m", "jobs", "train", str(folder / "train.yaml")]
         subprocess.run([*command, "--render-workers", str(workers)], check=True, stdout=sys.stderr)
-        errors = measure(folder / "model", labelled)
+        with measuring:
+            errors = measure(folder / "model", labelled)
         result.write_text(json.dumps({group: values.tolist() for group, values in errors.items()}))
     return {group: np.array(values) for group, values in json.loads(result.read_text()).items()}
 
@@ -128,14 +159,27 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600, help="polish steps of each variant (default 600)")
     parser.add_argument("--photos", nargs="*", default=[], help="photos to learn from without labels")
     parser.add_argument("--only", nargs="*", default=[], help="variants whose name holds one of these words")
-    parser.add_argument("--render-workers", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=1, help="variants trained at once (default 1)")
     args = parser.parse_args()
+    cores = max(1, (cpu_count() or 1) // args.at_once)
+    torch.set_num_threads(cores)
+    chosen = {
+        name: settings | {"threads": cores}
+        for name, settings in variants(args.steps, args.photos)
+        if name == WHOLE or not args.only or any(word in name for word in args.only)
+    }
     results: dict[str, Errors] = {}
-    for name, settings in variants(args.steps, args.photos):
-        if name == WHOLE or not args.only or any(word in name for word in args.only):
-            results[name] = trained_and_measured(name, settings, args.out, args.labelled, args.render_workers)
-            print(table(results), file=sys.stderr)
-    print(table(results))
+    measuring = Lock()
+    with ThreadPoolExecutor(args.at_once) as pool:
+        running = {
+            pool.submit(trained_and_measured, name, settings, args.out, args.labelled, cores, measuring): name
+            for name, settings in chosen.items()
+        }
+        for done in as_completed(running):
+            results[running[done]] = done.result()
+            if WHOLE in results:
+                print(table(results), file=sys.stderr)
+    print(table({name: results[name] for name in chosen}))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.labelled import LISTING, read_labelled
 from pipeline.measured import measure_labelled, measure_photos
-from pipeline.portraits import photos_in, read_photos
+from pipeline.portraits import spread_photos, surest_faces
+from pipeline.sources import Listing
 
 EXAMPLES = """\
   facegpt evaluate bundled rendered
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="'rendered', 'audit', a folder with faces.jsonl (path, landmarks68, maybe pose), or a folder of photos",
+        help="'rendered', 'audit', a folder with faces.jsonl (path, landmarks68, maybe pose), or photos: any corpus",
     )
     parser.add_argument(
         "--face-model", metavar="FILE", default=BUNDLED, help="the face model that MODEL was trained on"
@@ -99,12 +100,14 @@ def _section(data: str) -> str:
         return data
     if (Path(data) / LISTING).is_file():
         return LABELLED
-    if photos_in(data, 1):
-        return PHOTOS
-    raise UsageError(
-        f"{data} has no {LISTING} and no photos: DATA is 'rendered', 'audit', a folder of labelled faces, "
-        "or a folder of photos"
-    )
+    try:
+        next(iter(Listing(data, limit=1)))
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; DATA is 'rendered', 'audit', a folder with {LISTING}, or photos: a folder, a tar, a Parquet "
+            "file, a list or an s3:// URL of these"
+        ) from None
+    return PHOTOS
 
 
 def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, config: RunConfig) -> Figures:
@@ -116,9 +119,9 @@ def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, c
         )
     if section == LABELLED:
         return measure_labelled(annotator, list(read_labelled(args.data, config, annotator.crop_size)))
-    paths = photos_in(args.data, args.faces)
+    photos = spread_photos(args.data, args.faces)
     name = Path(args.data).resolve().name
-    return {name: measure_photos(annotator, read_photos(paths, config, annotator.crop_size))}
+    return {name: measure_photos(annotator, surest_faces(photos, config, annotator.crop_size))}
 
 
 def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:

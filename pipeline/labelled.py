@@ -6,16 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import RunConfig
 from pipeline.crop import FRAMINGS, crop_matrix, cut, face_px
-from pipeline.decode import decode
+from pipeline.decode import DecodeError, RejectedError, decode
 from pipeline.detectors import Detection, Detector, create_detector
 from pipeline.errors import UsageError
+from pipeline.sources import describe
 
 Floats = NDArray[np.float64]
 
@@ -42,38 +42,51 @@ def read_labelled(folder: str, config: RunConfig, crop_size: int) -> Iterator[La
 
     `pose` is an object of `yaw`, `pitch` and `roll` in degrees with the signs of AFLW2000-3D's Pose_Para, or null. A
     face counts as found if a detected box holds the middle of its true points; the true points serve for nothing else.
-    Raises UsageError if there is no such list, or a pose is something else.
+
+    Raises:
+        UsageError: there is no such list, a line of it is something else, or a photo cannot be read: figures of some of
+            the faces alone would not be those of the set.
     """
     listing = Path(folder) / LISTING
     if not listing.is_file():
         raise UsageError(f"{folder} has no {LISTING}")
     detector = create_detector(config.detector)
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        points = np.array(row["landmarks68"], np.float64)
-        image = decode((Path(folder) / row["path"]).read_bytes(), config.decode).rgb
+    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+        path, points, pose = _row(f"{listing}, line {number}", line)
+        try:
+            image = decode((Path(folder) / path).read_bytes(), config.decode).rgb
+        except (OSError, DecodeError, RejectedError) as error:
+            raise UsageError(f"{listing}, line {number}: cannot read {path}: {describe(error)}") from None
         face = _holding(detector, image, points)
         matrix = None if face is None else crop_matrix(face, FRAMINGS[config.detector.name], crop_size)
         yield LabelledFace(
-            path=row["path"],
-            group=row["path"].split("/")[0],
+            path=path,
+            group=path.split("/")[0],
             landmarks68=points,
-            pose=_pose(row),
+            pose=pose,
             crop=None if matrix is None else cut(image, matrix, crop_size),
             crop_matrix=matrix,
             face_px=None if face is None else face_px(face),
         )
 
 
-def _pose(row: dict[str, Any]) -> Floats | None:
-    pose = row.get("pose")
-    if pose is None:
-        return None
+def _row(where: str, line: str) -> tuple[str, Floats, Floats | None]:
+    """Path, points (68,2) and pose of a line of the list."""
     try:
-        return np.array([float(pose[name]) for name in ("yaw", "pitch", "roll")])
+        row = json.loads(line)
+        path, points = str(row["path"]), np.array(row["landmarks68"], np.float64)
+        pose = row.get("pose")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UsageError(f"{where} is no JSON object with path, landmarks68 and maybe pose") from None
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise UsageError(f"{where}: landmarks68 must be 68 pairs of numbers")
+    if pose is None:
+        return path, points, None
+    try:
+        return path, points, np.array([float(pose[name]) for name in ("yaw", "pitch", "roll")])
     except (KeyError, TypeError, ValueError):
         raise UsageError(
-            f"{LISTING}: the pose of {row['path']} must be null, or have yaw, pitch and roll in degrees"
+            f"{where}: the pose of {path} must be null, or have yaw, pitch and roll in degrees"
         ) from None
 
 

@@ -2,49 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import RunConfig
-from pipeline.crop import FRAMINGS, crop_matrix, cut
-from pipeline.decode import DecodeError, RejectedError, decode
-from pipeline.detectors import create_detector
-from pipeline.sources.names import is_image
+from pipeline.detect import DetectAndCrop
+from pipeline.detectors import DetectorError
+from pipeline.errors import UsageError
+from pipeline.records import ShardTask
+from pipeline.sources import Listing
+from pipeline.storage import Entry
 
 
 @dataclass(frozen=True)
 class PhotoFace:
     """A photo, the crop of its surest face if one was found, and why it cannot be read, if so."""
 
-    path: str
+    uri: str
     crop: NDArray[np.uint8] | None
     unreadable: str | None = None
 
 
-def photos_in(folder: str, count: int) -> list[Path]:
-    """The image files below `folder` in the order of their names; of more than `count`, that many, evenly spread."""
-    found = sorted(path for path in Path(folder).rglob("*") if path.is_file() and is_image(path.name))
+def spread_photos(location: str, count: int) -> list[Entry]:
+    """The images of `location`, anything that a run can read, in the order of the listing; of more than `count`, that
+    many, evenly spread.
+
+    Raises:
+        UsageError: it cannot be read, or holds no image.
+    """
+    found = [entry for chunk in Listing(location) for entry in chunk]
     if len(found) <= count:
         return found
     return [found[int(i)] for i in np.linspace(0, len(found) - 1, count)]
 
 
-def read_photos(paths: list[Path], config: RunConfig, crop_size: int) -> Iterator[PhotoFace]:
-    """Detects and cuts the surest face of each photo; one that cannot be read says so and is passed over."""
-    detector = create_detector(config.detector)
-    for path in paths:
-        try:
-            image = decode(path.read_bytes(), config.decode).rgb
-        except (DecodeError, RejectedError) as error:
-            yield PhotoFace(str(path), None, str(error))
-            continue
-        surest = max(detector.detect(image), key=lambda face: face.score, default=None)
-        if surest is None:
-            yield PhotoFace(str(path), None)
-        else:
-            matrix = crop_matrix(surest, FRAMINGS[config.detector.name], crop_size)
-            yield PhotoFace(str(path), cut(image, matrix, crop_size))
+def surest_faces(photos: Sequence[Entry], config: RunConfig, crop_size: int) -> Iterator[PhotoFace]:
+    """Detects and cuts the surest face of each photo; one that cannot be read says so and is passed over.
+
+    Raises:
+        UsageError: the detector cannot work.
+    """
+    try:
+        detect = DetectAndCrop(config, crop_size)
+    except DetectorError as error:
+        raise UsageError(str(error)) from error
+    for found in detect.each(ShardTask("", tuple(photos))):
+        record = found.record
+        unread = str(record.reason) if record.status in ("failed", "rejected") else None
+        surest = max(found.faces, key=lambda pair: pair[0].det_score, default=None)
+        yield PhotoFace(record.uri, None if surest is None else surest[1], unread)

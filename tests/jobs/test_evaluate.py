@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from facegpt.evaluation.card import figures_table, marks
 from jobs.cli import main
 from pipeline.config import load_config
 from pipeline.labelled import read_labelled
-from pipeline.portraits import photos_in
+from pipeline.portraits import spread_photos
 from pipeline.samples import collect
 
 PHOTO = "portrait-spacesuit.png"
@@ -129,8 +130,8 @@ def test_an_audit_says_what_each_change_does(tmp_path: Path) -> None:
 def test_photos_are_spread_over_a_folder(tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"{number}.jpg").touch()
-    assert [path.name for path in photos_in(str(tmp_path), 3)] == ["0.jpg", "4.jpg", "8.jpg"]
-    assert len(photos_in(str(tmp_path), 9)) == len(photos_in(str(tmp_path), 99)) == 9
+    assert [Path(entry.uri).name for entry in spread_photos(str(tmp_path), 3)] == ["0.jpg", "4.jpg", "8.jpg"]
+    assert len(spread_photos(str(tmp_path), 9)) == len(spread_photos(str(tmp_path), 99)) == 9
 
 
 @pytest.mark.parametrize(
@@ -160,8 +161,43 @@ def test_a_pose_that_is_none_is_one_clear_line(tmp_path: Path, capsys: pytest.Ca
     assert f"the pose of {PHOTO} must be null, or have yaw, pitch and roll" in capsys.readouterr().err
 
 
-def test_a_folder_without_labels_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 1 is no JSON object with path, landmarks68 and maybe pose"),
+        ('["path"]', "line 1 is no JSON object with path, landmarks68 and maybe pose"),
+        (json.dumps({"path": PHOTO}), "line 1 is no JSON object with path, landmarks68 and maybe pose"),
+        (json.dumps({"path": PHOTO, "landmarks68": [[1, 2]] * 5}), "landmarks68 must be 68 pairs of numbers"),
+        (json.dumps({"path": "none.jpg", "landmarks68": [[1, 2]] * 68}), "cannot read none.jpg"),
+        (json.dumps({"path": "broken.jpg", "landmarks68": [[1, 2]] * 68}), "cannot read broken.jpg"),
+    ],
+)
+def test_a_label_that_cannot_be_used_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"not a photo")
+    (tmp_path / "faces.jsonl").write_text(line, encoding="utf-8")
     assert main(["evaluate", "bundled", str(tmp_path)]) == 2
-    assert "has no faces.jsonl and no photos" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message in said and "faces.jsonl, line 1" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["empty", "none"])
+def test_data_without_photos_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["evaluate", "bundled", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert "DATA is 'rendered', 'audit', a folder with faces.jsonl, or photos" in said
+    assert said.count("\n") == 1 and name in said
+
+
+def test_photos_may_lie_in_a_tar(tmp_path: Path) -> None:
+    collect(tmp_path / "samples")
+    with tarfile.open(tmp_path / "photos.tar", "w") as pack:
+        pack.add(tmp_path / "samples" / PHOTO, PHOTO)
+    target = tmp_path / "figures.json"
+    assert main(["evaluate", "bundled", str(tmp_path / "photos.tar"), "--json", str(target)]) == 0
+    figures = json.loads(target.read_text(encoding="utf-8"))["photos.tar"]
+    assert (figures["photos"], figures["found"]) == (1, 1)
