@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
+# Processes that share the tests; those of tests/integration stay together in one of them.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGING := pyproject.toml constraints.txt deploy/opencv-headless/pyproject.toml
@@ -28,7 +30,7 @@ $(DEMO)/photos/ORIGIN.csv: | $(VENV)/.installed
 	$(BIN)/facegpt samples $(DEMO)/photos
 
 test: $(VENV)/.installed-dev ## every test (those that need a browser, an S3 server or a GPU skip with a reason)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

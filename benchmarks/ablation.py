@@ -63,6 +63,8 @@ def variants(steps: int, photos: list[str]) -> Iterator[tuple[str, dict[str, Any
     """Names, and what their training configs have beside `RECIPE`."""
     polish = SILENT | {"polish_steps": steps}
     yield WHOLE, polish
+    # What chance alone changes: the others differ by more, or by nothing that was measured.
+    yield "everything on other faces", polish | {"seed": 78, "first_shard": 6000}
     for part in PARTS:
         yield f"without {part}", polish | {"without": [part]}
     if photos:

@@ -15,6 +15,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes that share the tests, one runs all of tests/integration, whose servers have one port each
+    and whose clusters are as large as the machine; the rest is taken file by file, whose fixtures are made once.
+    """
+    for item in items:
+        own = item.path.relative_to(REPOSITORY / "tests")
+        item.add_marker(pytest.mark.xdist_group(own.parts[0] if own.parts[0] == "integration" else str(own)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def single_thread() -> None:
     """Torch on one thread: small tensors are slower on several, and the tests share their cores with Ray."""

@@ -15,7 +15,7 @@ def test_every_variant_is_a_training_config_of_equal_length() -> None:
         for name, settings in variants(100, ["photos"])
     }
     assert next(iter(configs)) == WHOLE
-    assert len(configs) == len(PARTS) + 3
+    assert len(configs) == len(PARTS) + 4
     assert {config.steps for config in configs.values()} == {100}
     assert {part for config in configs.values() for part in config.without} == set(PARTS)
     assert sum(bool(config.photos_steps) for config in configs.values()) == 2
