@@ -100,6 +100,8 @@ JOURNAL = ".journal/forget-00c0ffee.json"
 RUN, MANIFEST, COMMIT = "run.json", "manifest/*.parquet", "commits/*.json"
 LEDGER, FACES = "images/*.parquet", "faces/*.parquet"
 EVERY = tuple(COMMANDS)
+PLANNING = tuple(command for command in EVERY if command != "report")
+"""The commands that read the manifest."""
 AT_WORK = ("annotate", "retry", "forget", "repair")
 """The commands that change an output."""
 REPAIRS = "`facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"
@@ -112,11 +114,11 @@ CASES: dict[str, tuple[Damage, tuple[str, ...], str]] = {
         EVERY,
         "does not say its config, fingerprints. Put it",
     ),
-    "manifest cut off": (cut(MANIFEST), tuple({*EVERY} - {"report"}), "put this file back as it was"),
-    "manifest empty": (fill(MANIFEST, b""), tuple({*EVERY} - {"report"}), "put this file back as it was"),
+    "manifest cut off": (cut(MANIFEST), PLANNING, "put this file back as it was"),
+    "manifest empty": (fill(MANIFEST, b""), PLANNING, "put this file back as it was"),
     "manifest foreign": (
         foreign(MANIFEST),
-        tuple({*EVERY} - {"report"}),
+        PLANNING,
         "has no column etag, shard, size, uri",
     ),
     "manifest gone": (
