@@ -30,7 +30,7 @@ $(DEMO)/photos/ORIGIN.csv: | $(VENV)/.installed
 	$(BIN)/facegpt samples $(DEMO)/photos
 
 test: $(VENV)/.installed-dev ## every test (those that need a browser, an S3 server or a GPU skip with a reason)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(TESTS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

@@ -10,18 +10,25 @@ import numpy as np
 import pytest
 import torch
 from obligations import missing
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+INTEGRATION = "tests/integration/"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByFile(LoadScopeScheduling):
     """Of several processes that share the tests, one runs all of tests/integration, whose servers have one port each
     and whose clusters are as large as the machine; the rest is taken file by file, whose fixtures are made once.
     """
-    for item in items:
-        own = item.path.relative_to(REPOSITORY / "tests")
-        item.add_marker(pytest.mark.xdist_group(own.parts[0] if own.parts[0] == "integration" else str(own)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return INTEGRATION if file.startswith(INTEGRATION) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
