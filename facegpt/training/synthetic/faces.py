@@ -13,6 +13,7 @@ import torch
 
 from facegpt.morphable import FaceModel, Theta
 from facegpt.training.synthetic import hair, lines, props
+from facegpt.training.synthetic.creases import creases
 from facegpt.training.synthetic.heads import Heads, draw_heads
 from facegpt.training.synthetic.photo import developed, photograph
 from facegpt.training.synthetic.sampling import FaceSample, sample_face, stack
@@ -129,6 +130,8 @@ def dress(
     picture = props.blend(picture, _soft(heads.neck[index] + mask), face)
     if rng.random() < 0.8:
         picture = kept("clothes", picture, props.clothes(rng, picture, chin, upright, max(width, 0.3 * size)))
+    if "creases" not in without:
+        face = _creased(rng.spawn(1)[0], face, mask, landmarks, model, sample)
     picture = props.blend(picture, _soft(mask), _lined(rng, face, mask, landmarks, without))
     before = picture
     if not bald and rng.random() < 0.6:
@@ -149,6 +152,16 @@ def dress(
 
 def _soft(mask: F32) -> F32:
     return np.asarray(np.minimum(cv2.GaussianBlur(mask, (0, 0), 0.5), mask), np.float32)
+
+
+def _creased(
+    rng: np.random.Generator, face: F32, mask: F32, landmarks: F32, model: FaceModel, sample: FaceSample
+) -> F32:
+    """`face` with the creases of its actions, in a darker tone of its skin."""
+    actions = dict(zip(model.expression_names, sample.expression.tolist(), strict=True))
+    shade = creases(rng, len(face), landmarks, actions) * mask
+    tone = (np.array((0.6, 0.45, 0.4)) * rng.uniform(0.4, 1.0)).astype(np.float32)
+    return props.blend(face, shade, face * tone)
 
 
 def _lined(rng: np.random.Generator, face: F32, mask: F32, landmarks: F32, without: Collection[str]) -> F32:

@@ -18,7 +18,7 @@ _FINE = 4
 _SEEN = 0.4
 """An eye narrower than this share of the other is on the far side of a turned head: nothing is drawn there."""
 # Outer corner, upper lid, inner corner, lower lid and brow (both from outside), wing of the nose, corner of the mouth.
-_SIDES = (
+SIDES = (
     (36, (37, 38), 39, (41, 40), (17, 18, 19, 20, 21), 31, 48),
     (45, (44, 43), 42, (46, 47), (26, 25, 24, 23, 22), 35, 54),
 )
@@ -77,12 +77,12 @@ class Shade:
         )
 
 
-def _seen_sides(landmarks: F32) -> list[bool]:
-    lengths = [float(np.linalg.norm(landmarks[side[0]] - landmarks[side[2]])) for side in _SIDES]
+def seen_sides(landmarks: F32) -> list[bool]:
+    lengths = [float(np.linalg.norm(landmarks[side[0]] - landmarks[side[2]])) for side in SIDES]
     return [length >= max(_SEEN * max(lengths), 3) for length in lengths]
 
 
-def _upwards(landmarks: F32) -> F32:
+def upwards(landmarks: F32) -> F32:
     up = landmarks[27] - landmarks[8]
     return np.asarray(up / max(float(np.linalg.norm(up)), 1e-3), np.float32)
 
@@ -91,13 +91,13 @@ def eyelids(rng: Rng, size: int, landmarks: F32) -> F32:
     """Shade (size,size) of lashes and made-up edges, creases, folds that hang over the lid, and bags below the eyes of
     `landmarks` (68,2) px.
     """
-    shade, up = Shade(size), _upwards(landmarks)
+    shade, up = Shade(size), upwards(landmarks)
     lash, lash_width = rng.uniform(0.1, 1.0) * (rng.random() < 0.85), rng.uniform(0.05, 0.22)
     crease, lift, wide = rng.uniform(0, 0.8), rng.uniform(0.12, 0.4), rng.uniform(0.04, 0.15)
     fold = rng.uniform(0, 0.6) * (rng.random() < 0.6)
     bag, lower, flick = rng.uniform(0, 0.5), rng.uniform(0, 0.7), rng.uniform(0, 0.25)
     tailed = rng.random() < 0.5
-    for side, seen in zip(_SIDES, _seen_sides(landmarks), strict=True):
+    for side, seen in zip(SIDES, seen_sides(landmarks), strict=True):
         if not seen:
             continue
         corner, upper, end, under = (landmarks[list(np.atleast_1d(index))] for index in side[:4])
@@ -115,9 +115,9 @@ def eyelids(rng: Rng, size: int, landmarks: F32) -> F32:
 
 def brows(rng: Rng, size: int, landmarks: F32) -> F32:
     """Shade (size,size) of brows, thin to bushy."""
-    shade, up = Shade(size), _upwards(landmarks)
+    shade, up = Shade(size), upwards(landmarks)
     strength, width, drop = rng.uniform(0, 0.9), rng.uniform(0.06, 0.3), rng.normal() * 0.05
-    for side, seen in zip(_SIDES, _seen_sides(landmarks), strict=True):
+    for side, seen in zip(SIDES, seen_sides(landmarks), strict=True):
         length = float(np.linalg.norm(landmarks[side[0]] - landmarks[side[2]]))
         if seen:
             line = landmarks[list(side[4])] - up * drop * length
@@ -128,9 +128,9 @@ def brows(rng: Rng, size: int, landmarks: F32) -> F32:
 
 def lips(rng: Rng, size: int, landmarks: F32) -> F32:
     """Shade (size,size) of painted or dark lips, the line where they meet and the hollow below them."""
-    shade, up = Shade(size), _upwards(landmarks)
+    shade, up = Shade(size), upwards(landmarks)
     length = float(np.linalg.norm(landmarks[54] - landmarks[48]))
-    if not all(_seen_sides(landmarks)) or length < 4:
+    if not all(seen_sides(landmarks)) or length < 4:
         return shade.small()
     paint, between, hollow = rng.uniform(-0.3, 0.6), rng.uniform(0, 0.8), rng.uniform(-0.2, 0.4)
     upper = np.concatenate([landmarks[48:55], landmarks[64:59:-1]])
@@ -148,20 +148,23 @@ def lips(rng: Rng, size: int, landmarks: F32) -> F32:
 
 def folds(rng: Rng, size: int, landmarks: F32) -> F32:
     """Shade (size,size) of the folds that run from the wings of the nose past the corners of the mouth."""
-    shade, up = Shade(size), _upwards(landmarks)
+    shade, up = Shade(size), upwards(landmarks)
     strength, reach = rng.uniform(-0.3, 0.55), rng.uniform(0.1, 0.6)
     width = rng.uniform(0.04, 0.16)
-    for side, seen in zip(_SIDES, _seen_sides(landmarks), strict=True):
-        wing, corner = landmarks[side[5]], landmarks[side[6]]
-        length = float(np.linalg.norm(landmarks[side[0]] - landmarks[side[2]]))
-        if not seen:
-            continue
-        out = (landmarks[side[0]] - landmarks[side[2]]) / length
-        start, end = (
-            wing + (out * 0.12 + up * 0.08) * length,
-            corner + (out * 0.28 - up * reach * 0.3) * length,
-        )
-        middle = (start + end) / 2 + out * 0.14 * length
-        curve = np.stack([start, (start + middle) / 2 + out * 0.04 * length, middle, (middle + end) / 2, end])
-        shade.line(curve, width * length, strength, width * length * 0.7)
+    for side, seen in enumerate(seen_sides(landmarks)):
+        curve, length = fold_curve(landmarks, side, up, reach)
+        if seen:
+            shade.line(curve, width * length, strength, width * length * 0.7)
     return shade.small()
+
+
+def fold_curve(landmarks: F32, side: int, up: F32, reach: float) -> tuple[F32, float]:
+    """The fold (5,2) px from the wing of the nose past the corner of the mouth, and the eye's length, its measure."""
+    outer, inner, wing, corner = (landmarks[SIDES[side][index]] for index in (0, 2, 5, 6))
+    length = max(float(np.linalg.norm(outer - inner)), 1e-3)
+    out = (outer - inner) / length
+    start = wing + (out * 0.12 + up * 0.08) * length
+    end = corner + (out * 0.28 - up * reach * 0.3) * length
+    middle = (start + end) / 2 + out * 0.14 * length
+    quarter = (start + middle) / 2 + out * 0.04 * length
+    return np.stack([start, quarter, middle, (middle + end) / 2, end]), length

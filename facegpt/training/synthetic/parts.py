@@ -13,6 +13,7 @@ PARTS = {
     "brows": "brows darker than the face model paints them",
     "lips": "painted lips, the line between them, the hollow below",
     "folds": "the folds beside the mouth",
+    "creases": "the lines that actions fold into the skin: forehead, between the brows, beside eyes, nose and mouth",
     "clothes": "collars and shoulders",
     "glasses": "glasses",
     "occluder": "hands and other things in front of the face",
