@@ -8,7 +8,7 @@ import torch
 
 from facegpt.model.backbone import load_backbone, with_face
 from facegpt.model.backbone_processing import BackboneError, load_processor
-from facegpt.model.checkpoint import CheckpointError, load, locate
+from facegpt.model.checkpoint import Checkpoint, CheckpointError, load, locate
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor, FaceProcessor
 from facegpt.morphable import FaceModel
@@ -17,6 +17,7 @@ from facegpt.training.config import TrainConfig
 from facegpt.training.initial import NOISE, VOCABULARY, let_imagine, small_model
 from facegpt.training.objectives import trunk_of
 from facegpt.training.precision import in_bfloat16
+from facegpt.training.soup import soup
 from facegpt.training.text.dialogues import DESCRIBE
 from facegpt.training.writer import small_processor
 from pipeline.errors import UsageError
@@ -28,8 +29,8 @@ def start(
     """The model that the config starts from, a backbone, a checkpoint or an untrained one, and its processor."""
     if config.backbone is not None:
         return _backbone(config, config.backbone, face_model)
-    if config.initial is not None:
-        return _initial(config, config.initial, face_model)
+    if config.initial:
+        return _initial(config, face_model)
     model = small_model(face_model, config.seed)
     try:
         return model, FaceGptProcessor.from_pretrained(folder)
@@ -42,22 +43,32 @@ def start(
 
 
 def _initial(
-    config: TrainConfig, name: str, face_model: FaceModel
+    config: TrainConfig, face_model: FaceModel
 ) -> tuple[FaceGptForConditionalGeneration, FaceProcessor]:
+    parts = [_checkpoint(config, name, face_model) for name in config.initial]
     try:
-        start = load(name)
-        if config.face_steps < config.steps:
-            trunk_of(start.model)
-    except (CheckpointError, TypeError) as error:
-        raise UsageError(f"cannot start from {name}: {error}") from None
-    if start.model.config.face_model_sha256 != face_model.sha256:
-        raise UsageError(
-            f"cannot start from {name}: it was trained on face model {start.model.config.face_model_id} "
-            f"({start.model.config.face_model_sha256[:8]}), not on {face_model.id} ({face_model.sha256[:8]}); "
-            "train from untrained weights (no `initial`), or with that face model"
-        )
+        start = soup(parts)
+    except ValueError as error:
+        raise UsageError(f"cannot start from the mean of {' and '.join(config.initial)}: {error}") from None
     let_imagine(start.model, seed=config.seed)
     return start.model, start.processor
+
+
+def _checkpoint(config: TrainConfig, name: str, face_model: FaceModel) -> Checkpoint:
+    try:
+        checkpoint = load(name)
+        if config.face_steps < config.steps:
+            trunk_of(checkpoint.model)
+    except (CheckpointError, TypeError) as error:
+        raise UsageError(f"cannot start from {name}: {error}") from None
+    known = checkpoint.model.config
+    if known.face_model_sha256 != face_model.sha256:
+        raise UsageError(
+            f"cannot start from {name}: it was trained on face model {known.face_model_id} "
+            f"({known.face_model_sha256[:8]}), not on {face_model.id} ({face_model.sha256[:8]}); "
+            "train from untrained weights (no `initial`), or with that face model"
+        )
+    return checkpoint
 
 
 def _backbone(

@@ -15,20 +15,29 @@ from xdist.scheduler import LoadScopeScheduling
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 INTEGRATION = "tests/integration/"
+DRILLS = f"{INTEGRATION}test_drills.py"
+"""As long as all the rest of tests/integration, and without its server, so that two processes can share them."""
 
 
 class ByFile(LoadScopeScheduling):
-    """Of several processes that share the tests, one runs all of tests/integration, whose servers have one port each
-    and whose clusters are as large as the machine; the rest is taken file by file, whose fixtures are made once.
+    """Of several processes that share the tests, one runs what stores to the S3 server of tests/integration, which has
+    one port; the rest is taken file by file, whose fixtures are made once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return INTEGRATION if file.startswith(INTEGRATION) else file
+        return INTEGRATION if file.startswith(INTEGRATION) and file != DRILLS else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest is begun first, or one process would end with it while the others have nothing left to do."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(INTEGRATION))
 
 
 @pytest.fixture(scope="session", autouse=True)

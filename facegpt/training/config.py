@@ -15,12 +15,13 @@ from facegpt.training.synthetic.parts import check_parts
 class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
-    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights. `backbone`: a
-    vision-language model of transformers (a folder, a hub name) that is to become a FaceGPT, in the stage of
-    `face_steps`: with adapters of `lora_rank`, or, if that is 0, with all of its weights; `retain_weight` holds its
-    answers to ordinary questions where they were. `face_model`: "bundled", or a file of `facegpt import-face-model`
-    whose faces can be rendered as portraits. The small FaceGPT has six stages (see `stages.Stage`) of `points_steps`,
-    `trunk_steps`, `polish_steps`, `photos_steps`, `language_steps` and `together_steps`, any of which may be 0.
+    `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights, or a list of
+    them, for the mean of their weights (`soup.soup`). `backbone`: a vision-language model of transformers (a folder, a
+    hub name) that is to become a FaceGPT, in the stage of `face_steps`: with adapters of `lora_rank`, or, if that is 0,
+    with all of its weights; `retain_weight` holds its answers to ordinary questions where they were. `face_model`:
+    "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. The small FaceGPT has
+    six stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `photos_steps`, `language_steps`
+    and `together_steps`, any of which may be 0.
     `photos`: folders, lists, tars or Parquet files, local or on S3, whose faces, as `detector` finds them, the stage of
     photos learns from without any label, or outputs of `facegpt annotate`, of which it takes the faces of at least
     `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
@@ -32,7 +33,7 @@ class TrainConfig:
     """
 
     output: str
-    initial: str | None = None
+    initial: tuple[str, ...] = ()
     backbone: str | None = None
     lora_rank: int = 0
     face_model: str = "bundled"
@@ -99,6 +100,9 @@ class TrainConfig:
 
 def train_config(values: Mapping[str, Any]) -> TrainConfig:
     """A TrainConfig from a mapping, `weights` nested; raises ValueError naming the nearest key or the wrong type."""
+    values = dict(values)
+    if isinstance(values.get("initial"), str):
+        values["initial"] = [values["initial"]]
     weights = values.get("weights", {})
     if not isinstance(weights, Mapping):
         raise ValueError("training config key 'weights' must be a mapping of loss terms to numbers")
@@ -107,8 +111,8 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
     if not values.get("output"):
         raise ValueError("the training config names no 'output' folder")
     plain = {name: value for name, value in values.items() if name != "weights"}
-    plain["photos"] = tuple(plain.get("photos", ()))
-    plain["without"] = tuple(plain.get("without", ()))
+    for name in ("initial", "photos", "without"):
+        plain[name] = tuple(plain.get(name, ()))
     check_parts(plain["without"])
     if plain.get("photos_steps") and not plain["photos"]:
         raise ValueError(
@@ -155,11 +159,15 @@ def _check(values: Mapping[str, Any], default: object, prefix: str) -> None:
             fits = number if isinstance(wanted, float) else isinstance(value, type(wanted))
         if not fits:
             raise ValueError(
-                f"training config key '{prefix}{name}' is {value!r}, like {_example(wanted, hints[name])} is wanted"
+                f"training config key '{prefix}{name}' is {value!r}, like {EXAMPLES.get(name, repr(wanted))} is wanted"
             )
 
 
-def _example(wanted: object, hint: object) -> str:
-    if wanted is None:
-        return "'bundled'" if hint == (str | None) else "True"
-    return "['photos/']" if isinstance(wanted, tuple) else repr(wanted)
+EXAMPLES = {
+    "initial": "'bundled'",
+    "backbone": "'folder/of/a/model'",
+    "photos": "['photos/']",
+    "without": "['glasses']",
+    "bfloat16": "True",
+}
+"""What is wanted for what has no value of its own to show it."""
