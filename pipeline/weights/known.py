@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("07a13805682d64e608879dea5fcd130730b4eae483864c42c69b0dd4fdfd683d",),
+        sha256=("21e5784e520dad7b4341007f404d4e4ab6e1f41e52a2033f030b3692082cf306",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
