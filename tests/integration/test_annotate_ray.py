@@ -33,6 +33,8 @@ from pipeline.sources import Listing
 from pipeline.storage import Entry, Storage
 from pipeline.verify import Verdict, verify
 
+pytestmark = pytest.mark.timeout(900)
+
 SMALL_SHARDS = ["shards.min_images=2", "shards.max_images=2", "workers.detect=1", "workers.annotate=1"]
 
 

@@ -17,6 +17,8 @@ from drills.kills import DRILLS, Drill
 from drills.perform import Result, perform, struck
 from drills.scenes import Scene, bundled_scene, null_scene
 
+pytestmark = pytest.mark.timeout(900)
+
 IMAGES, SHARDS = 96, 8
 SEEDS = 5
 """The null model is quick: a strike may come too late, and is tried again, each time sooner, at last at once."""

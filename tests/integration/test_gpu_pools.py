@@ -27,6 +27,8 @@ from pipeline.run_record import existing_run
 from pipeline.storage import Storage
 from pipeline.verify import verify
 
+pytestmark = pytest.mark.timeout(900)
+
 NODES, SHARING, IMAGES = 2, 2, 24
 
 

@@ -21,6 +21,8 @@ from pipeline.samples import collect
 from pipeline.storage import Storage
 from pipeline.verify import verify
 
+pytestmark = pytest.mark.timeout(900)
+
 HERE = Path(__file__).parent
 
 

@@ -11,6 +11,8 @@ from tiny_training import write_config
 from facegpt.model.checkpoint import load
 from jobs.cli import main
 
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_two_processes_train_one_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", write_config(tmp_path), "--workers", "2"]) == 0
