@@ -95,9 +95,9 @@ def found_faces(labelled: str, crop_size: int) -> dict[str, FoundFaces]:
 
 
 @cache
-def rendered_faces() -> SyntheticFaces:
+def rendered_faces(crop_size: int) -> SyntheticFaces:
     """Rendered faces that lack nothing, and that nobody trains on."""
-    return concatenate([render_faces(bundled(), STREAM + k, CHUNK) for k in range(CHUNKS)])
+    return concatenate([render_faces(bundled(), STREAM + k, CHUNK, crop_size) for k in range(CHUNKS)])
 
 
 def measure(model: Path, labelled: str) -> Errors:
@@ -111,7 +111,7 @@ def measure(model: Path, labelled: str) -> Errors:
             for one, matrix in zip(said, found.matrices, strict=True)
         ]
         errors[group] = 100 * landmark_nme(np.stack(points), np.stack(found.landmarks68)).per_face.numpy()
-    rendered = rendered_faces()
+    rendered = rendered_faces(annotator.crop_size)
     said = annotator.annotate(rendered.images)
     points = [np.asarray(one.landmarks68, np.float64) for one in said]
     error = 100 * landmark_nme(np.stack(points), rendered.landmarks2d).per_face.numpy()

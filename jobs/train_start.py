@@ -13,6 +13,7 @@ from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceGptProcessor, FaceProcessor
 from facegpt.morphable import FaceModel
 from facegpt.training.adapters import add_adapters, merged
+from facegpt.training.closer import looking_closer
 from facegpt.training.config import TrainConfig
 from facegpt.training.initial import NOISE, VOCABULARY, let_imagine, small_model
 from facegpt.training.objectives import trunk_of
@@ -31,7 +32,7 @@ def start(
         return _backbone(config, config.backbone, face_model)
     if config.initial:
         return _initial(config, face_model)
-    model = small_model(face_model, config.seed)
+    model = small_model(face_model, config.seed, config.size)
     try:
         return model, FaceGptProcessor.from_pretrained(folder)
     except FileNotFoundError:
@@ -50,8 +51,23 @@ def _initial(
         start = soup(parts)
     except ValueError as error:
         raise UsageError(f"cannot start from the mean of {' and '.join(config.initial)}: {error}") from None
-    let_imagine(start.model, seed=config.seed)
-    return start.model, start.processor
+    model = _of_size(start.model, config)
+    let_imagine(model, seed=config.seed)
+    return model, start.processor
+
+
+def _of_size(model: FaceGptForConditionalGeneration, config: TrainConfig) -> FaceGptForConditionalGeneration:
+    """`model`, grown if the config's crops are twice as large as its own."""
+    own = model.config.crop_size
+    if config.size == own:
+        return model
+    if config.size != 2 * own or config.face_steps:
+        raise UsageError(
+            f"cannot start from {' and '.join(config.initial)}: it sees crops of {own} px, and `size` is "
+            f"{config.size}; it may be {own}"
+            + ("" if config.face_steps else f", or {2 * own} for a closer look")
+        )
+    return looking_closer(model, config.seed)
 
 
 def _checkpoint(config: TrainConfig, name: str, face_model: FaceModel) -> Checkpoint:

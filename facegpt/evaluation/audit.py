@@ -81,7 +81,7 @@ def contrasts(model: FaceModel) -> list[Contrast]:
 
 
 def audit(
-    predict: Predictor, model: FaceModel, count: int, seed: int, size: int = 112
+    predict: Predictor, model: FaceModel, count: int, seed: int, size: int = 224
 ) -> dict[str, dict[str, float]]:
     """Errors of `count` rendered faces at the two values of each contrast, and the mean change between twins.
 

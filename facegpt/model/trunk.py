@@ -28,21 +28,21 @@ class Seen:
 
 
 class FaceTrunk(nn.Module):
-    """Looks twice. The first look finds points (`PointMaps`) and fits the face model to them (`PointFit`); the second
-    lays the face flat along that fit (`Unwrap`), so that what is left to see, a hundredth of what pose does to a
-    picture, is always in the same place.
+    """Looks twice. The first look, at the picture reduced, finds points (`PointMaps`) and fits the face model to them
+    (`PointFit`); the second lays the face flat along that fit (`Unwrap`), in full sharpness, so that what is left to
+    see, a hundredth of what pose does to a picture, is always in the same place.
     """
 
     def __init__(self, config: ConvVisionConfig) -> None:
         super().__init__()
         c = config
-        self.size = c.image_size
+        self.reduced_size = c.reduced_size
         self.stem = convolution(c.num_channels, c.widths[0], 2)
         self.stages = stages(c.widths, c.blocks)
         self.reduce = reduction(c.widths[-1], c.reduced_width)
         self.points = PointMaps(c.widths[1:], c.point_width, c.num_points)
         self.fit = PointFit(c.num_points, c.n_shape, c.n_expression)
-        self.unwrap = Unwrap(c.num_points, c.unwrapped_side)
+        self.unwrap = Unwrap(c.num_points, c.unwrapped_side, c.unwrapped_detail)
         widths = c.unwrapped_widths
         # Beside the colours each cell knows how unsure its points are, and how far from the fit they were found.
         self.second_look = nn.Sequential(
@@ -59,9 +59,9 @@ class FaceTrunk(nn.Module):
         self.guess = nn.Linear(2 * c.summary_width, c.n_guess)
 
     def forward(self, pixel_values: Tensor) -> Seen:
-        mean = pixel_values.mean((2, 3))
-        deviation = pixel_values.std((2, 3))
-        last, points, spread = self.locate(pixel_values)
+        small = self._reduced(pixel_values)
+        mean, deviation = small.mean((2, 3)), small.std((2, 3))
+        last, points, spread = self._locate(small)
         # What is made of the points does not teach the net to find them: their true places do.
         found, doubt = points.detach(), spread.detach()
         fitted = self.fit(found, doubt)
@@ -69,7 +69,7 @@ class FaceTrunk(nn.Module):
         picture = (pixel_values - mean[..., None, None]) / (deviation[..., None, None] + 0.05)
         values = torch.cat([20 * left, doubt.log()[..., None] + 3], -1)
         flat = self.unwrap(picture, found - left, values).contiguous(memory_format=torch.channels_last)
-        colours = colours_at(pixel_values, found).flatten(1)
+        colours = colours_at(small, found).flatten(1)
         measured = torch.cat([fitted, found.flatten(1), doubt.log().flatten(1), colours], 1)
         seen = [
             self.reduce(last),
@@ -86,9 +86,17 @@ class FaceTrunk(nn.Module):
         """The last feature map (B,C,S,S) of pictures, and points (B,K,2) and spreads (B,K) as `PointMaps` gives
         them.
         """
-        mean = pixel_values.mean((1, 2, 3), keepdim=True)
-        deviation = pixel_values.std((1, 2, 3), keepdim=True)
-        x = ((pixel_values - mean) / (deviation + 0.05)).contiguous(memory_format=torch.channels_last)
+        return self._locate(self._reduced(pixel_values))
+
+    def _reduced(self, pixel_values: Tensor) -> Tensor:
+        if pixel_values.shape[-1] == self.reduced_size:
+            return pixel_values
+        return nn.functional.adaptive_avg_pool2d(pixel_values, self.reduced_size)
+
+    def _locate(self, small: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean = small.mean((1, 2, 3), keepdim=True)
+        deviation = small.std((1, 2, 3), keepdim=True)
+        x = ((small - mean) / (deviation + 0.05)).contiguous(memory_format=torch.channels_last)
         x, maps = self.stem(x), []
         for stage in self.stages:
             x = stage(x)

@@ -34,20 +34,26 @@ def thin_plate(anchors: Tensor, places: Tensor, stiffness: float) -> Tensor:
 
 class Unwrap(nn.Module):
     """Pictures (B,C,W,W), the places (B,K,2) in them of K points of a face, as `PointMaps` gives them, and values
-    (B,K,D) at those points to maps (B,C+D,side,side) of the face.
+    (B,K,D) at those points to maps (B,C+D,side*detail,side*detail) of the face.
+
+    Places are splines at side x side cells, and linear between: they are smooth, and a spline at every fine cell would
+    be most of a small model's size.
     """
 
     weights: Tensor
 
-    def __init__(self, n_points: int, side: int) -> None:
+    def __init__(self, n_points: int, side: int, detail: int = 1) -> None:
         super().__init__()
-        self.side = side
+        self.side, self.detail = side, detail
         self.register_buffer("weights", torch.zeros(side * side, n_points))
 
     def forward(self, images: Tensor, points: Tensor, values: Tensor) -> Tensor:
         with torch.autocast(points.device.type, enabled=False):
             spread_out = self.weights @ torch.cat([points.float(), values.float()], -1)
-        places, others = spread_out.unflatten(1, (self.side, self.side)).split([2, values.shape[-1]], -1)
-        grid = 2 * places * places.new_tensor([1.0, -1.0])
+            cells = spread_out.mT.unflatten(2, (self.side, self.side))
+            if self.detail > 1:
+                cells = nn.functional.interpolate(cells, scale_factor=self.detail, mode="bilinear")
+        places, others = cells.split([2, values.shape[-1]], 1)
+        grid = 2 * places.permute(0, 2, 3, 1) * places.new_tensor([1.0, -1.0])
         seen = nn.functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-        return torch.cat([seen, others.permute(0, 3, 1, 2)], 1)
+        return torch.cat([seen, others], 1)

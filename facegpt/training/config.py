@@ -16,12 +16,13 @@ class TrainConfig:
     """Settings of `facegpt train`; shards of `shard_faces` rendered faces, each shown about `reuse` times.
 
     `initial`: a checkpoint to start from ("bundled", a folder, a hub name) instead of untrained weights, or a list of
-    them, for the mean of their weights (`soup.soup`). `backbone`: a vision-language model of transformers (a folder, a
-    hub name) that is to become a FaceGPT, in the stage of `face_steps`: with adapters of `lora_rank`, or, if that is 0,
-    with all of its weights; `retain_weight` holds its answers to ordinary questions where they were. `face_model`:
-    "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. The small FaceGPT has
-    six stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `photos_steps`, `language_steps`
-    and `together_steps`, any of which may be 0.
+    them, for the mean of their weights (`soup.soup`). `size`: side of the crops in px; a checkpoint whose crops are
+    half as large is grown to look closer (`closer.looking_closer`). `backbone`: a vision-language model of transformers
+    (a folder, a hub name) that is to become a FaceGPT, in the stage of `face_steps`: with adapters of `lora_rank`, or,
+    if that is 0, with all of its weights; `retain_weight` holds its answers to ordinary questions where they were.
+    `face_model`: "bundled", or a file of `facegpt import-face-model` whose faces can be rendered as portraits. The
+    small FaceGPT has six stages (see `stages.Stage`) of `points_steps`, `trunk_steps`, `polish_steps`, `photos_steps`,
+    `language_steps` and `together_steps`, any of which may be 0.
     `photos`: folders, lists, tars or Parquet files, local or on S3, whose faces, as `detector` finds them, the stage of
     photos learns from without any label, or outputs of `facegpt annotate`, of which it takes the faces of at least
     `photo_quality`: `photo_batch` in each step beside the rendered ones, of which `photo_clean` are compared with their
@@ -42,7 +43,7 @@ class TrainConfig:
     synthetic_folder: str = ".cache/synthetic"
     shard_faces: int = 4096
     without: tuple[str, ...] = ()
-    size: int = 112
+    size: int = 224
     seed: int = 0
     points_steps: int = 4000
     trunk_steps: int = 6000

@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("21e5784e520dad7b4341007f404d4e4ab6e1f41e52a2033f030b3692082cf306",),
+        sha256=("696998bcc6a87d007d0e1fa51763cbe3ddbe6219933e5eff56f6eea7d2cd29cb",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(

@@ -31,7 +31,7 @@ def changed(before: FaceSample, after: FaceSample) -> set[str]:
 
 
 def test_the_truth_has_no_error_and_no_change() -> None:
-    found = audit(lambda faces: faces.theta, bundled(), count=2, seed=3)
+    found = audit(lambda faces: faces.theta, bundled(), count=2, seed=3, size=112)
     assert len(found) == 6
     for values in found.values():
         assert values["faces"] == 2
@@ -55,7 +55,7 @@ def test_a_predictor_that_is_wrong_about_dark_pictures_alone_is_found_out(
         turned = axis_angle_to_matrix(angles) @ truth.rotation
         return Theta(**{**vars(truth), "rotation_vector": matrix_to_axis_angle(turned)})
 
-    (values,) = audit(predict, bundled(), count=2, seed=3).values()
+    (values,) = audit(predict, bundled(), count=2, seed=3, size=112).values()
     assert values["rotation_deg"] == pytest.approx(0, abs=1e-3)
     assert values["rotation_deg_change"] == pytest.approx(11.5, abs=1e-2)
     assert values["rotation_deg_change_se"] == pytest.approx(1.5, abs=1e-2)
@@ -137,7 +137,7 @@ def test_twins_share_everything_but_what_was_changed() -> None:
     """The same samples give the same pictures; a change of one face leaves the others' pictures as they were."""
     pair = [sample(1), sample(2)]
     dim = [pair[0], replace(pair[1], lighting=light(0.2))]
-    first, again, other = (render_samples(bundled(), some, 9) for some in (pair, pair, dim))
+    first, again, other = (render_samples(bundled(), some, 9, 112) for some in (pair, pair, dim))
     assert np.array_equal(first.images, again.images)
     assert np.array_equal(first.images[0], other.images[0])
     assert not np.array_equal(first.images[1], other.images[1])

@@ -38,7 +38,7 @@ def test_yaw_of_a_known_rotation_has_the_sign_of_pose_para() -> None:
 
 def test_yaw_of_rendered_faces_is_good_enough_for_bins() -> None:
     """Other shapes, brows and eyes in action, perspective: still a few degrees off."""
-    faces = render_faces(bundled(), 77, 32)
+    faces = render_faces(bundled(), 77, 32, 112)
     theta = faces.theta
     turned = torch.rad2deg(torch.atan2(-theta.rotation[:, 0, 2], theta.rotation[:, 0, :2].norm(dim=1)))
     off = (yaw_from_landmarks(bundled(), faces.landmarks2d) - turned).abs()

@@ -27,7 +27,7 @@ CHECKPOINT: Any = SimpleNamespace(
 
 @pytest.fixture(scope="module")
 def faces() -> SyntheticFaces:
-    return render_faces(bundled(), 4321, 48)
+    return render_faces(bundled(), 4321, 48, 224)
 
 
 def figures(

@@ -19,7 +19,7 @@ def test_two_processes_train_one_model(tmp_path: Path, capsys: pytest.CaptureFix
     assert "run/model: 4 steps" in capsys.readouterr().out
     saved = torch.load(tmp_path / "run" / "training.pt", weights_only=True)
     assert saved["step"] == 4 and '"workers": 2' in saved["config"]
-    assert load(str(tmp_path / "run" / "model")).model.config.crop_size == 112
+    assert load(str(tmp_path / "run" / "model")).model.config.crop_size == 224
 
 
 def test_more_workers_than_the_machine_holds_is_one_line(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from facegpt.evaluation.geometry import rotation_error
 from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator, sharpness
-from facegpt.morphable import bundled
+from facegpt.morphable import Theta, bundled
+from facegpt.rendering import matrix_to_axis_angle, render
 from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
 from facegpt.training.text.captions import parse
 
@@ -20,7 +22,7 @@ def annotator() -> FaceAnnotator:
 
 @pytest.fixture(scope="module")
 def faces() -> SyntheticFaces:
-    return render_faces(bundled(), 987_654_321, 48)
+    return render_faces(bundled(), 987_654_321, 48, 224)
 
 
 def test_bundled_checkpoint_beats_the_mean_face_on_rendered_faces(
@@ -40,9 +42,25 @@ def test_annotations_are_complete_and_in_order(annotator: FaceAnnotator, faces: 
     assert rotation_error(turns, faces.theta.rotation[:8].numpy()).median() < 12
     for one in said:
         assert one.landmarks68.shape == (68, 2) and np.isfinite(one.landmarks68).all()
-        assert one.camera.tolist() == [504.0, 55.5, 55.5]
+        assert one.camera.tolist() == [1008.0, 111.5, 111.5]
         assert 0 <= one.quality <= 1 and 0 <= one.caption_agreement <= 1
         assert one.caption_status == "ok" and parse(one.caption)
+
+
+def test_landmarks_are_those_of_the_parameters_in_crop_pixels(
+    annotator: FaceAnnotator, faces: SyntheticFaces
+) -> None:
+    """Faces are drawn smaller than the crop; their landmarks are not."""
+    (said,) = annotator.annotate(faces.images[:1])
+    theta = Theta(
+        **{
+            name: torch.from_numpy(getattr(said, name))[None]
+            for name in ("shape", "expression", "albedo", "lighting", "translation")
+        },
+        rotation_vector=matrix_to_axis_angle(torch.from_numpy(said.rotation)[None]),
+    )
+    drawn = render(annotator.face_model, theta, annotator.crop_size)
+    assert np.allclose(said.landmarks68, drawn.landmarks2d[0].numpy(), atol=0.02)
 
 
 def test_micro_batches_do_not_change_the_answer(annotator: FaceAnnotator, faces: SyntheticFaces) -> None:
@@ -63,9 +81,9 @@ def test_the_same_crops_give_the_same_numbers_to_the_last_digit(
 
 
 def test_wrong_crop_size_is_refused(annotator: FaceAnnotator) -> None:
-    with pytest.raises(ValueError, match="the model wants 112 px"):
+    with pytest.raises(ValueError, match="the model wants 224 px"):
         annotator.annotate(np.zeros((1, 64, 64, 3), np.uint8))
-    assert annotator.annotate(np.zeros((0, 112, 112, 3), np.uint8)) == []
+    assert annotator.annotate(np.zeros((0, 224, 224, 3), np.uint8)) == []
 
 
 def test_sharpness_falls_with_blur() -> None:

@@ -18,7 +18,7 @@ def test_anchors_start_with_the_landmarks_and_are_where_the_renderer_put_them() 
     model = bundled()
     trunk = FaceTrunk(ConvVisionConfig())
     set_anchors(trunk, model)
-    faces = render_faces(model, seed=5, count=8)
+    faces = render_faces(model, seed=5, count=8, size=112)
     points = anchor_points(trunk.fit, faces.theta, torch.from_numpy(faces.perspective))
     pixels = points * torch.tensor([112.0, -112.0]) + 55.5
     assert torch.allclose(pixels[:, :51], torch.from_numpy(faces.landmarks2d[:, 17:]), atol=0.02)
@@ -47,7 +47,7 @@ def test_a_face_laid_flat_is_the_same_whatever_its_pose() -> None:
     model = bundled()
     trunk = FaceTrunk(ConvVisionConfig())
     set_anchors(trunk, model)
-    faces = render_faces(model, seed=5, count=8)
+    faces = render_faces(model, seed=5, count=8, size=112)
     points = anchor_points(trunk.fit, faces.theta, torch.from_numpy(faces.perspective))
     # A picture whose colours say where in it they are.
     line = (torch.arange(112) + 0.5) / 112 - 0.5

@@ -86,7 +86,9 @@ def test_the_far_side_of_a_profile_stays_bare() -> None:
 
 
 def test_creases_darken_faces_and_change_nothing_else() -> None:
-    dressed, bare = (render_faces(bundled(), 11, 32, without=("camera", *out)) for out in ((), ("creases",)))
+    dressed, bare = (
+        render_faces(bundled(), 11, 32, 112, without=("camera", *out)) for out in ((), ("creases",))
+    )
     change = dressed.images.astype(int) - bare.images
     assert change.min() < -15 and change.max() <= 1
     assert np.array_equal(dressed.landmarks2d, bare.landmarks2d)

@@ -26,7 +26,7 @@ OWN = {
 
 @pytest.fixture(scope="module")
 def true() -> Theta:
-    return render_faces(bundled(), seed=12, count=8).theta
+    return render_faces(bundled(), seed=12, count=8, size=112).theta
 
 
 def test_nothing_is_lost_at_the_truth(true: Theta) -> None:

@@ -21,7 +21,7 @@ MOVES_FACES = {"coloured light", "jitter", "turns"}
 
 @cache
 def faces(*without: str) -> SyntheticFaces:
-    return render_faces(bundled(), seed=11, count=COUNT, without=without)
+    return render_faces(bundled(), seed=11, count=COUNT, size=112, without=without)
 
 
 @pytest.mark.parametrize("part", PARTS)

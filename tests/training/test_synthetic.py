@@ -23,14 +23,14 @@ from facegpt.training.synthetic.shards import ShardStore
 
 
 def test_a_seed_gives_the_same_pictures_and_another_seed_others() -> None:
-    first, again, other = (render_faces(bundled(), seed, 3) for seed in (5, 5, 6))
+    first, again, other = (render_faces(bundled(), seed, 3, 112) for seed in (5, 5, 6))
     assert np.array_equal(first.images, again.images)
     assert torch.equal(first.theta.flat(), again.theta.flat())
     assert not np.array_equal(first.images, other.images)
 
 
 def test_pictures_are_pictures() -> None:
-    faces = render_faces(bundled(), 0, 24)
+    faces = render_faces(bundled(), 0, 24, 112)
     assert faces.images.shape == (24, 112, 112, 3) and faces.images.dtype == np.uint8
     assert faces.images.reshape(24, -1).std(1).min() > 2
     assert faces.covered.min() >= 0 and faces.covered.max() <= 1
@@ -40,7 +40,7 @@ def test_pictures_are_pictures() -> None:
 
 def test_landmarks_match_theta_up_to_perspective() -> None:
     model = bundled()
-    faces = render_faces(model, 1, 16)
+    faces = render_faces(model, 1, 16, 112)
     theta = faces.theta
     points = model.landmarks(model.vertices(theta.shape, theta.expression), theta.rotation)
     pixels, _ = Camera(112).project(to_camera(points, theta.rotation, theta.translation))
@@ -49,7 +49,7 @@ def test_landmarks_match_theta_up_to_perspective() -> None:
 
 def test_loss_points_agree_with_the_face_model() -> None:
     model = bundled()
-    faces = render_faces(model, 2, 4)
+    faces = render_faces(model, 2, 4, 112)
     theta, points = faces.theta, LossPoints(bundled())
     own = points.points(theta.shape, theta.expression)
     landmarks = points.landmarks(own, points.jaw_choice(own, theta.rotation))

@@ -36,7 +36,7 @@ class SyntheticFaces:
 
 
 def render_faces(
-    model: FaceModel, seed: int, count: int, size: int = 112, without: Collection[str] = ()
+    model: FaceModel, seed: int, count: int, size: int = 224, without: Collection[str] = ()
 ) -> SyntheticFaces:
     """Renders `count` faces of stream `seed` at `size` px; `without` names what to leave out (`parts.PARTS`), and all
     else stays as it would be.
@@ -63,7 +63,7 @@ def render_faces(
     )
 
 
-def render_samples(model: FaceModel, samples: list[FaceSample], seed: int, size: int = 112) -> SyntheticFaces:
+def render_samples(model: FaceModel, samples: list[FaceSample], seed: int, size: int = 224) -> SyntheticFaces:
     """Renders given faces at `size` px; face i's hair, things in front, background, camera and file follow from `seed`
     and i alone, so that two lists that differ in one parameter give pictures that differ in what it causes.
     """

@@ -29,8 +29,8 @@ def photograph(rng: Rng, picture: F32) -> U8:
         kernel = np.zeros((length, length), np.float32)
         cv2.line(kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0)
         image = np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-3)), np.float32)
-    if rng.random() < 0.25:
-        small = int(rng.integers(size // 3, size))
+    if rng.random() < 0.35:
+        small = int(rng.integers(size // 4, size))
         way = (cv2.INTER_AREA, cv2.INTER_LINEAR)[int(rng.integers(2))]
         reduced = cv2.resize(image, (small, small), interpolation=way)
         image = np.asarray(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)

@@ -33,7 +33,7 @@ class ShardStore:
 
     folder: Path
     faces: int = 4096
-    size: int = 112
+    size: int = 224
     without: tuple[str, ...] = ()
 
     def path(self, shard: int) -> Path:

@@ -21,13 +21,13 @@ from facegpt.training.photos.photometric import Photometric
 from facegpt.training.photos.teacher import MeanTeacher
 from facegpt.training.synthetic.faces import render_faces
 
-SIZE = 112
+SIZE = 224
 CONFIG = TrainConfig(output="", bfloat16=False)
 
 
 @pytest.fixture(scope="module")
 def theta() -> Theta:
-    return render_faces(bundled(), seed=5, count=4).theta
+    return render_faces(bundled(), seed=5, count=4, size=SIZE).theta
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,16 @@ def model() -> FaceGptForConditionalGeneration:
 
 def wide_faces(count: int) -> torch.Tensor:
     """Rendered faces in the middle of wide crops."""
-    images = torch.from_numpy(render_faces(bundled(), seed=9, count=count).images).permute(0, 3, 1, 2) / 255
+    images = (
+        torch.from_numpy(render_faces(bundled(), seed=9, count=count, size=SIZE).images).permute(0, 3, 1, 2)
+        / 255
+    )
     edge = (wide_side(SIZE) - SIZE) // 2
     return torch.nn.functional.pad(images, (edge, edge, edge, edge), mode="replicate")
 
 
 def test_crops_are_kept_and_drawn(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 255, (5, 168, 168, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (5, 336, 336, 3), dtype=np.uint8)
     PhotoCrops(images, SIZE).save(tmp_path / "photos.npz")
     crops = PhotoCrops.load(tmp_path / "photos.npz")
     assert np.array_equal(crops.images, images) and crops.size == SIZE
@@ -114,5 +117,5 @@ def test_the_teacher_follows_slowly(model: FaceGptForConditionalGeneration) -> N
 
 
 def test_crops_of_another_size_are_refused(model: FaceGptForConditionalGeneration) -> None:
-    with pytest.raises(ValueError, match="168 px are wanted"):
+    with pytest.raises(ValueError, match="336 px are wanted"):
         MeanTeacher(CONFIG, model, bundled()).losses(model, torch.zeros(1, 3, 112, 112), 0, torch.Generator())

@@ -26,7 +26,7 @@ def upright(count: int) -> View:
 
 @pytest.fixture(scope="module")
 def theta() -> Theta:
-    return render_faces(bundled(), seed=3, count=6).theta
+    return render_faces(bundled(), seed=3, count=6, size=SIZE).theta
 
 
 def landmarks(theta: Theta) -> torch.Tensor:
