@@ -12,6 +12,7 @@ from transformers.utils.generic import ModelOutput
 
 from facegpt.model import vision as _vision  # noqa: F401  registers the small tower with transformers
 from facegpt.model.configuration import FaceGptConfig
+from facegpt.model.trunk import Seen
 from facegpt.morphable import Theta
 
 
@@ -108,13 +109,15 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         noise: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool = False,
+        seen: Seen | None = None,
         **inputs: Any,
     ) -> FaceGptOutput:
         """Runs the backbone over `input_ids` (B,L); the first <FACE> of a row, if it has one, gives the row's theta.
 
         `labels` (B,L) are token ids with -100 where text is not scored; `label_weights` (B,L), 1 without, says how much
         each counts in the mean. `pixel_values` and other image inputs are
-        those of the backbone's own processor. `noise` (B,`noise_size`), normally distributed, makes of a description
+        those of the backbone's own processor; `seen` is what the small tower's trunk sees in them, if it has looked
+        already. `noise` (B,`noise_size`), normally distributed, makes of a description
         without an image one of the faces that it fits.
 
         Raises:
@@ -122,16 +125,16 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         """
         if pixel_values is not None:
             pixel_values = pixel_values.to(self.backbone.dtype)
-        seen: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
+        given: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
         if self.config.face_sees_image and pixel_values is not None:
-            seen = {"inputs_embeds": self._embed(input_ids, pixel_values)}
+            given = {"inputs_embeds": self._embed(input_ids, pixel_values, seen)}
         elif noise is not None:
             # Qwen's models would place words without ids by the picture that they were last shown.
             if getattr(self.backbone.model, "rope_deltas", None) is not None:
                 self.backbone.model.rope_deltas = None
-            seen = {"inputs_embeds": self._imagine(input_ids, noise)}
+            given = {"inputs_embeds": self._imagine(input_ids, noise)}
         core = self.backbone.model(
-            **seen,
+            **given,
             attention_mask=attention_mask,
             past_key_values=past_key_values,
             use_cache=use_cache,
@@ -179,9 +182,11 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         imagined: Tensor = embedded + is_face * self.imagination(noise)[:, None].to(embedded.dtype)
         return imagined
 
-    def _embed(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
+    def _embed(self, input_ids: Tensor, pixel_values: Tensor, seen: Seen | None) -> Tensor:
         """Embeddings (B,L,D) with image tokens in place, and their mean added at <FACE>; one picture a row."""
-        image = self.backbone.get_image_features(pixel_values, return_dict=True).pooler_output
+        # Other towers know no such word.
+        looked = {} if seen is None else {"seen": seen}
+        image = self.backbone.get_image_features(pixel_values, return_dict=True, **looked).pooler_output
         tokens = torch.stack(list(image))
         embedded: Tensor = self.get_input_embeddings()(input_ids)
         tokens = tokens.to(embedded.dtype)

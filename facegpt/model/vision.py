@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from facegpt.model.trunk import FaceTrunk
+from facegpt.model.trunk import FaceTrunk, Seen
 
 
 class ConvVisionConfig(PreTrainedConfig):
@@ -81,8 +81,12 @@ class ConvVisionModel(PreTrainedModel):
         self.whiten = nn.BatchNorm1d(features)
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def forward(self, pixel_values: Tensor, return_dict: bool = True, **_: Any) -> BaseModelOutputWithPooling:
-        seen = self.trunk(pixel_values)
+    def forward(
+        self, pixel_values: Tensor, return_dict: bool = True, seen: Seen | None = None, **_: Any
+    ) -> BaseModelOutputWithPooling:
+        """The tokens; `seen` is what the trunk sees in the pictures, if it has looked already."""
+        if seen is None:
+            seen = self.trunk(pixel_values)
         tokens = self.whiten(self.tokens(torch.cat([seen.summary, seen.guess], 1)))
         tokens = tokens.unflatten(1, (self.config.num_tokens, self.config.hidden_size))
         return BaseModelOutputWithPooling(

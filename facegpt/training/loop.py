@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceProcessor
-from facegpt.morphable import FaceModel
+from facegpt.morphable import FaceModel, Theta
 from facegpt.morphable.mirror import Mirror
 from facegpt.training.augment import augment, mirrored
 from facegpt.training.config import TrainConfig
@@ -32,12 +32,14 @@ from facegpt.training.writer import Text
 
 
 class TextWriter(Protocol):
-    """The text of a batch, for the step, in the words of its processor: whether there is any is the writer's choice."""
+    """The text of a batch, for the step, in the words of its processor: whether there is any is the writer's choice;
+    `own` is what the model takes the faces for, where that is known before it speaks.
+    """
 
     @property
     def processor(self) -> FaceProcessor: ...
 
-    def __call__(self, batch: Batch, step: int) -> Text: ...
+    def __call__(self, batch: Batch, step: int, own: Theta | None = None) -> Text: ...
 
 
 Log = Callable[[str], None]
@@ -241,8 +243,9 @@ class Trainer:
             case "trunk" | "polish" | "photos":
                 return self.objectives.trunk(model, batch, images)
             case "language" | "together":
-                text = self.writer(batch, step)
-                return self.objectives.language(model, batch, images, text, noise, stage == "together")
+                seen = self.objectives.look(model, images)
+                text = self.writer(batch, step, self.objectives.guessed(model, seen))
+                return self.objectives.language(model, batch, images, seen, text, noise, stage == "together")
             case "face":
                 text, words = self.writer(batch, step), self.writer.processor
                 shown = {**words.seen(images), **words.positions(text.ids)}

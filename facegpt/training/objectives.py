@@ -53,31 +53,37 @@ class Objectives:
 
     def trunk(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
         """The loss of the points, and of the trunk's own guess of the face."""
-        trunk = trunk_of(model)
-        with autocast(self.config):
-            seen = trunk(images)
-        found = self._points(trunk, batch, seen.points, seen.spread)
+        seen = self.look(model, images)
+        found = self._points(trunk_of(model), batch, seen.points, seen.spread)
         return {**found, **self._face(batch, *model.face_head.scaled(seen.guess))}
+
+    def look(self, model: FaceGptForConditionalGeneration, images: Tensor) -> Seen:
+        """What the trunk sees in the pictures."""
+        with autocast(self.config):
+            seen: Seen = trunk_of(model)(images)
+        return seen
+
+    def guessed(self, model: FaceGptForConditionalGeneration, seen: Seen) -> Theta:
+        """The faces that the trunk guesses, without gradients."""
+        return self._split(model.face_head.scaled(seen.guess.detach())[0])
 
     def language(
         self,
         model: FaceGptForConditionalGeneration,
         batch: Batch,
         images: Tensor,
+        seen: Seen,
         text: Text,
         noise: torch.Generator,
         together: bool = False,
     ) -> Terms:
         """The loss of the face that <FACE> becomes, and of the text and the imagined faces, if there are any;
-        `together` with the losses of the trunk, named `trunk_`.
+        `together` with the losses of the trunk, named `trunk_`. `seen` is what the trunk sees in the pictures.
 
         <FACE> is to become what the trunk guesses: the truth would add nothing but the noise of what the picture does
         not show. Terms named `true_` measure it against the truth.
         """
         text = text.to(self.device)
-        # LLaVA's forward pass has no place for what the tower knows beside its tokens.
-        kept: list[Seen] = []
-        listening = trunk_of(model).register_forward_hook(lambda *call: kept.append(call[2]))
         with autocast(self.config):
             output = model(
                 input_ids=text.ids,
@@ -85,14 +91,12 @@ class Objectives:
                 pixel_values=images,
                 labels=text.labels,
                 label_weights=text.weights,
+                seen=seen,
             )
-        listening.remove()
         if output.theta is None or output.log_error is None:
             raise RuntimeError("a training batch without a <FACE> token")
-        seen = kept[0]
-        guess = model.face_head.scaled(seen.guess.detach())[0]
         terms, _ = theta_losses(
-            self._split(output.theta), self._split(guess), None, self.skin, self.config.size
+            self._split(output.theta), self.guessed(model, seen), None, self.skin, self.config.size
         )
         true = self._face(batch, output.theta, output.log_error)
         terms["log_error"] = true.pop("log_error")

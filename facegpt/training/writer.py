@@ -105,7 +105,7 @@ class Turn(NamedTuple):
 class DialogueWriter:
     """The text of a batch at a step: every `text_every` steps, else just the prompt up to <FACE>.
 
-    The same for the same seed, step and batch.
+    The same for the same seed, step, batch and view of it.
     """
 
     def __init__(
@@ -120,14 +120,18 @@ class DialogueWriter:
         self.seed, self.text_every, self.descriptions = seed, text_every, descriptions
         self.form = FormMeasures(LossPoints(model, skin=0))
 
-    def __call__(self, batch: Batch, step: int) -> Text:
+    def __call__(self, batch: Batch, step: int, own: Theta | None = None) -> Text:
+        """The text; `own` is what the model takes the faces for, if that is known before it speaks: a caption is to
+        say of it what is right.
+        """
         if self.text_every == 0 or step % self.text_every:
             ids = torch.tensor(self.processor.prompt()).repeat(len(batch.images), 1)
             return Text(ids, torch.ones_like(ids))
         rng = np.random.default_rng([self.seed, step])
         faces = describe(batch.theta, self.names)
+        views = [None] * len(faces) if own is None else describe(own, self.names)
         among = answers_among(faces)
-        rows = [self._row(attributes, among, rng) for attributes in faces]
+        rows = [self._row(face, view, among, rng) for face, view in zip(faces, views, strict=True)]
         length = max(sum(len(turn.given) + len(turn.said) for turn in row) for row in rows)
         ids = torch.full((len(rows), length), self.processor.pad)
         attention = torch.zeros_like(ids)
@@ -160,7 +164,11 @@ class DialogueWriter:
         return Described(ids, attention, torch.tensor([named_ranges(one) for one in drawn]))
 
     def _row(
-        self, attributes: Attributes, among: Mapping[Wordings, Counter[str]], rng: np.random.Generator
+        self,
+        attributes: Attributes,
+        own: Attributes | None,
+        among: Mapping[Wordings, Counter[str]],
+        rng: np.random.Generator,
     ) -> list[Turn]:
         kind = rng.random()
         if kind < DIALOGUE_SHARE:
@@ -169,7 +177,7 @@ class DialogueWriter:
             return self._dialogue(dict([CHAT[int(rng.integers(len(CHAT)))]]), 1.0)
         other = rng.random() < OTHER_INSTRUCTION_SHARE
         instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
-        said, counts = self.processor.encode_pieces(caption(attributes, rng))
+        said, counts = self.processor.encode_pieces(caption(attributes, rng, own=own))
         return [Turn(self.processor.prompt(instruction), [*said, self.processor.ends[0]], [*counts, 1.0])]
 
     def _dialogue(self, asked: dict[str, str], weight: float) -> list[Turn]:

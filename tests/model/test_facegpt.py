@@ -36,6 +36,19 @@ def test_what_follows_the_face_token_does_not_change_theta() -> None:
     assert torch.allclose(first, model(input_ids=longer, pixel_values=pixels(1)).theta, atol=1e-5)
 
 
+def test_what_the_trunk_has_seen_need_not_be_looked_at_again() -> None:
+    model = conv_model()
+    prompt = torch.tensor(processor().prompt()).expand(3, -1)
+    tower = model.backbone.model.vision_tower
+    with torch.no_grad():
+        seen = tower.trunk(pixels(3))
+        looked = model(input_ids=prompt, pixel_values=pixels(3)).theta
+        looks: list[int] = []
+        tower.trunk.register_forward_hook(lambda *_: looks.append(1))
+        assert torch.equal(model(input_ids=prompt, pixel_values=pixels(3), seen=seen).theta, looked)
+    assert not looks
+
+
 def test_rows_without_a_face_token_have_no_theta() -> None:
     model, own = conv_model(face_sees_image=False), processor()
     prompt = own.prompt()

@@ -101,6 +101,46 @@ def test_every_right_outcome_counts_equally() -> None:
     assert abs(needed[" open mouth"] - 1 / CAUTION) < 1e-6
 
 
+def test_of_its_own_view_a_speaker_says_what_is_right() -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(400):
+        true, own = random_face(rng), random_face(rng)
+        said = parse("".join(piece.text for piece in caption(true, rng, own=own)))
+        assert said and not agreement(tidy(" ".join(PHRASES[key][0] for key in said.items())), true).wrong
+        assert all(value in own.acceptable(name) for name, value in said.items() if name != "turn")
+
+
+def mouth_counts(true: Attributes, own: Attributes) -> tuple[str, float]:
+    """What a caption says of the mouth, and how much that counts."""
+    pieces = caption(true, np.random.default_rng(0), own=own)
+    first = [i for i, piece in enumerate(pieces) if piece.text.endswith(".")][2] + 1
+    return pieces[first].text, pieces[first].weight
+
+
+@pytest.mark.parametrize(("right", "odds"), [(0.95, 0.49), (0.975, 1.0), (0.99, 2.54)])
+def test_a_view_is_worth_words_if_it_is_right_often_enough(right: float, odds: float) -> None:
+    """Where the speaker sees a closed mouth and is right so often, words count so many times what silence does."""
+    words, sure = mouth_counts(face(), own=face())
+    silence, doubt = mouth_counts(face(jawOpen=0.25), own=face())
+    assert words.endswith(" closed mouth") and silence == " ."
+    assert right * sure / ((1 - right) * doubt) == pytest.approx(odds, abs=0.01)
+
+
+def test_what_must_be_said_is_worth_words_even_in_doubt() -> None:
+    wide, slight, closed = (face(jawOpen=jaw) for jaw in (0.9, 0.25, 0.0))
+    words, needed = mouth_counts(wide, own=wide)
+    assert words == " wide open mouth" and needed == pytest.approx(1 / (1 - CAUTION))
+    assert mouth_counts(wide, own=closed) == (" .", 1.0)
+    assert mouth_counts(slight, own=wide) == (" .", pytest.approx(CAUTION / (1 - CAUTION)))
+
+
+def test_what_needs_no_words_may_be_near_what_does() -> None:
+    relaxed, near = face(), face(browInnerUp=0.3)
+    said = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), own=near))}
+    said_relaxed = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), own=relaxed))}
+    assert all("raised brows" in one for one in said) and all("brows" not in one for one in said_relaxed)
+
+
 def test_what_is_easily_confused_differs_in_its_first_word() -> None:
     """Decoding word by word weighs silence against each of them, never against all of them together."""
     for name in ("mouth", "smile", "lids", "gaze", "gaze_height", "brows", "light"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from facegpt.model.processing import EOS, FaceProcessor
 from facegpt.morphable import bundled
 from facegpt.training.pool import Batch
 from facegpt.training.synthetic.sampling import sample_face, stack
+from facegpt.training.text.captions import parse
 from facegpt.training.text.dialogues import CHAT, HOW_MUCH, WHICH
 from facegpt.training.writer import ANSWER_WEIGHT, IGNORED, QUESTIONS, DialogueWriter, small_processor
 
@@ -61,6 +64,26 @@ def test_a_dialogue_asks_several_things_and_only_what_is_replied_is_scored(batch
     assert all(weights == {ANSWER_WEIGHT} for _, weights in several)
     captions = [row for row in rows if row not in dialogues]
     assert all(len(row) == 1 and processor.decode(row[0][0]).startswith("a ") for row in captions)
+
+
+def test_captions_keep_to_what_the_model_takes_a_face_for(batch: Batch) -> None:
+    processor = small_processor(MODEL, image_tokens=2, vocabulary=1024)
+    writer = DialogueWriter(processor, MODEL, 0, text_every=1)
+    mouth = MODEL.expression_names.index("jawOpen")
+    expression = torch.zeros_like(batch.theta.expression)
+    expression[:, mouth] = 1.0
+    own = replace(batch.theta, expression=expression)
+    text = writer(batch, 0, own)
+    said = (
+        [processor.decode(row[row != IGNORED].tolist()) for row in text.labels]
+        if text.labels is not None
+        else []
+    )
+    captions = [parse(one) for one in said if one.startswith(("a face", "a head"))]
+    assert len(captions) > 0.2 * FACES
+    mouths = {one["mouth"] for one in captions if "mouth" in one}
+    assert mouths <= {"wide open"}
+    assert not any("smile" in one or "brows" in one for one in captions)
 
 
 def test_turns_of_a_backbone_end_once_as_its_template_ends_them(batch: Batch) -> None:
