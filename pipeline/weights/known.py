@@ -44,7 +44,7 @@ KNOWN = (
         "this package; trained by this project on rendered faces and unlabelled public-domain portraits",
         "Apache-2.0",
         commercial=True,
-        sha256=("696998bcc6a87d007d0e1fa51763cbe3ddbe6219933e5eff56f6eea7d2cd29cb",),
+        sha256=("9305dbe55401d3a43afe8032b3deed480c79f342df3b7218f59c784926165524",),
     ),
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(

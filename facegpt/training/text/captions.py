@@ -70,7 +70,7 @@ SENTENCES: tuple[tuple[tuple[str, ...], ...], ...] = (
 often leaves open has a sentence of its own: a comma would be weighed for all that may follow it together.
 """
 
-CAUTION = 0.975
+CAUTION = 0.985
 """A value is said if the chance that it may be said exceeds this times the chance that nothing need be said."""
 
 
@@ -132,10 +132,10 @@ def _outcomes(
     times the chance that nothing need be said.
 
     Without `own` all values are open, of which one is always wrong: values count 1, silence `caution`, here over
-    `caution`. With 0.99 against 0.975 that decides hardly more than noise does. If the speaker's own view leaves one
-    value to say, the same rule asks whether that is right: 1 where it is, and silence `caution` / (1 - `caution`)
-    where it is not, here 39; the decision is the same, and the odds at 0.99 are 2.5 to 1. Where all are equally bad
-    it should rather be silent.
+    `caution`. With 0.99 against 0.985 that decides hardly more than noise does. Of the speaker's own view only the
+    values are open that it may say of that. If that is one, the same rule asks whether it is right: 1 where it is,
+    and silence `caution` / (1 - `caution`) where it is not, here 66; the decision is the same, and the odds at 0.99
+    are 1.5 to 1, not 1.005. Where all are equally bad it should rather be silent.
     """
     needed = [name for name in names if name == "turn" or attributes.required(name)]
     right = [
@@ -143,7 +143,7 @@ def _outcomes(
     ]
     if own is None or "turn" in names:
         return right, 1 / (caution or 1.0), 0.0 if needed else caution / (caution or 1.0)
-    open_ones = [key for name in names for key in _view(own, name)]
+    open_ones = [key for name in names for key in _sayable(own, name, own.acceptable(name))]
     best = [key for key in open_ones if key in right]
     stake = 1 / (1 - caution)
     if len(best) == len(open_ones):
@@ -151,11 +151,6 @@ def _outcomes(
     if needed:
         return best, stake, 0.0 if best else 1.0
     return best, stake, caution * stake
-
-
-def _view(own: Attributes, name: str) -> list[Key]:
-    """What there is to say of an attribute: its nearest value; if that needs no words, a neighbour that may be said."""
-    return _sayable(own, name, (own.value(name),)) or _sayable(own, name, own.acceptable(name))
 
 
 def _sayable(attributes: Attributes, name: str, values: Sequence[str]) -> list[Key]:
