@@ -14,7 +14,11 @@ from facegpt.training.text.captions import tidy
 
 @dataclass(frozen=True)
 class GeneratedFaces:
-    """theta (B,N) flat, log_error (B,), one text per face and whether it ended by itself."""
+    """theta (B,N) flat, log_error (B,), one text per face and whether it ended by itself.
+
+    `log_error` estimates the logarithm of the landmark error in per cent of the eye distance: where the model has a
+    trunk, the mean of what <FACE> and the trunk expect, whose errors are not the same.
+    """
 
     theta: Tensor
     log_error: Tensor
@@ -40,8 +44,11 @@ def generate_faces(
     batch = len(pixel_values)
     prompt = torch.tensor(processor.prompt(), device=device).expand(batch, -1)
     shown = {**processor.seen(pixel_values), **processor.positions(prompt)}
-    output = model(input_ids=prompt, **shown, use_cache=True)
+    seen = model.look(pixel_values)
+    output = model(input_ids=prompt, seen=seen, **shown, use_cache=True)
     theta, log_error, length = output.theta, output.log_error, prompt.shape[1]
+    if seen is not None:
+        log_error = (log_error + model.face_head.scaled(seen.guess)[1]) / 2
     if question is not None:
         turn = torch.tensor(processor.turn(question), device=device).expand(batch, -1)
         output = model(input_ids=turn, past_key_values=output.past_key_values, use_cache=True)

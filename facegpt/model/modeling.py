@@ -12,7 +12,7 @@ from transformers.utils.generic import ModelOutput
 
 from facegpt.model import vision as _vision  # noqa: F401  registers the small tower with transformers
 from facegpt.model.configuration import FaceGptConfig
-from facegpt.model.trunk import Seen
+from facegpt.model.trunk import FaceTrunk, Seen
 from facegpt.morphable import Theta
 
 
@@ -115,10 +115,9 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         """Runs the backbone over `input_ids` (B,L); the first <FACE> of a row, if it has one, gives the row's theta.
 
         `labels` (B,L) are token ids with -100 where text is not scored; `label_weights` (B,L), 1 without, says how much
-        each counts in the mean. `pixel_values` and other image inputs are
-        those of the backbone's own processor; `seen` is what the small tower's trunk sees in them, if it has looked
-        already. `noise` (B,`noise_size`), normally distributed, makes of a description
-        without an image one of the faces that it fits.
+        each counts in the mean. `pixel_values` and other image inputs are those of the backbone's own processor; `seen`
+        is what `look` gave for them, if it was asked already. `noise` (B,`noise_size`), normally distributed, makes of
+        a description without an image one of the faces that it fits.
 
         Raises:
             ValueError: noise for a model that cannot imagine.
@@ -164,6 +163,15 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
             face_rows=rows,
             past_key_values=core.past_key_values if use_cache else None,
         )
+
+    def look(self, pixel_values: Tensor) -> Seen | None:
+        """What the small tower's trunk sees in pictures (B,3,W,W); None for a model with another tower."""
+        tower = getattr(self.backbone.model, "vision_tower", None)
+        trunk = getattr(tower, "trunk", None)
+        if not isinstance(trunk, FaceTrunk):
+            return None
+        seen: Seen = trunk(pixel_values.to(self.backbone.dtype))
+        return seen
 
     def keep_rows(self, past_key_values: Any, rows: Tensor) -> None:
         """Leaves of a cache only `rows` (K,), indices into its batch: what is fed next has K rows."""

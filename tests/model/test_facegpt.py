@@ -49,6 +49,19 @@ def test_what_the_trunk_has_seen_need_not_be_looked_at_again() -> None:
     assert not looks
 
 
+def test_the_error_is_what_the_face_token_and_the_trunk_expect_of_one_look() -> None:
+    model, own = conv_model(), processor()
+    prompt = torch.tensor(own.prompt()).expand(2, -1)
+    with torch.no_grad():
+        spoken = model(input_ids=prompt, pixel_values=pixels()).log_error
+        guessed = model.face_head.scaled(model.look(pixels()).guess)[1]
+    looks: list[int] = []
+    model.backbone.model.vision_tower.trunk.register_forward_hook(lambda *_: looks.append(1))
+    expected = generate_faces(model, own, pixels(), max_new_tokens=2).log_error
+    assert len(looks) == 1 and (spoken - guessed).abs().max() > 1e-3
+    assert torch.allclose(expected, (spoken + guessed) / 2, atol=1e-5)
+
+
 def test_rows_without_a_face_token_have_no_theta() -> None:
     model, own = conv_model(face_sees_image=False), processor()
     prompt = own.prompt()
