@@ -25,6 +25,7 @@ JOBS = {
     "imagine": "make 3D faces from a description",
     "train": "train FaceGPT",
     "evaluate": "measure a model",
+    "learn-albedo": "learn a face model's albedo from photos",
     "import-face-model": "store a published face model in this project's format",
     "convert-face-model": "fit a mapping between two face models",
 }

@@ -13,6 +13,7 @@ from facegpt.morphable import FaceModel, Theta
 from facegpt.rendering import (
     Camera,
     Fragments,
+    fit_light,
     interpolate,
     linear_to_srgb,
     rasterize,
@@ -39,19 +40,6 @@ class LitFit:
     @property
     def gain(self) -> Tensor:
         return self.own - self.mean_face
-
-
-def fit_light(response: Tensor, linear: Tensor) -> Tensor:
-    """Lighting (9, 3) that brings a face nearest to the pixels, by least squares in linear RGB.
-
-    For each channel c it minimises ``sum_p (linear[p, c] - response[p, :, c] @ L[:, c])^2``, where
-    ``response[p, k, c]`` is the albedo at pixel p times the k-th spherical harmonic of its normal; of many solutions,
-    the shortest. `response` (P, 9, 3), `linear` (P, 3).
-    """
-    solution: Tensor = torch.linalg.lstsq(
-        response.permute(2, 0, 1).double(), linear.T.double().unsqueeze(-1), driver="gelsd"
-    ).solution
-    return solution.squeeze(-1).T
 
 
 @torch.inference_mode()

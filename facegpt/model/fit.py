@@ -56,6 +56,12 @@ class PointFit(nn.Module):
                 camera = self._camera(points, weight)
             return self._step(points, weight, *camera)
 
+    def rotation(self, features: Tensor) -> Tensor:
+        """The rotation (B,3,3) of the camera in `features`, before its correction."""
+        first = len(self.basis)
+        rows = features[:, first : first + 6].unflatten(1, (2, 3)).detach()
+        return torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
+
     def _camera(self, points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scale (B,) in crop widths per metre, rotation (B,3,3) and offset (B,2) of the mean face."""
         known = torch.cat([20 * self.mean, torch.ones_like(self.mean[:, :1])], 1)

@@ -124,6 +124,8 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         """
         if pixel_values is not None:
             pixel_values = pixel_values.to(self.backbone.dtype)
+            if seen is None and self.config.face_sees_image:
+                seen = self.look(pixel_values)
         given: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
         if self.config.face_sees_image and pixel_values is not None:
             given = {"inputs_embeds": self._embed(input_ids, pixel_values, seen)}
@@ -146,6 +148,9 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         if len(rows):
             positions = is_face.int().argmax(1)[rows]
             theta, log_error = self.face_head(hidden[rows, positions].to(self.face_head.norm.weight.dtype))
+            if seen is not None and seen.read is not None:
+                # Of fine detail the picture says more than a hidden state holds.
+                theta = self.backbone.model.vision_tower.trunk.with_read(theta, seen.read[rows])
         logits = loss = None
         if labels is not None:
             wanted = labels[:, 1:] != -100

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from facegpt.model.albedo import AlbedoFit
 from facegpt.model.fit import PointFit
 from facegpt.model.layers import convolution, reduction, stages
 from facegpt.model.points import PointMaps, colours_at
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Seen:
-    """Of B pictures: the summary (B,D), a first guess of the face head's z (B,Z), points (B,K,2) and spreads (B,K)."""
+    """Of B pictures: the summary (B,D), a first guess of the face head's z (B,Z), points (B,K,2) and spreads (B,K), and
+    what `AlbedoFit` read off them (B,A), if the trunk has one; the guess has that already.
+    """
 
     summary: Tensor
     guess: Tensor
     points: Tensor
     spread: Tensor
+    read: Tensor | None = None
 
 
 class FaceTrunk(nn.Module):
@@ -53,7 +57,10 @@ class FaceTrunk(nn.Module):
         measured = self.fit.n_features + 6 * c.num_points
         self.standardise = nn.BatchNorm1d(measured, affine=False)
         seen = c.reduced_width * c.final_side**2 + c.unwrapped_reduced_width * c.unwrapped_final_side**2
-        self.summary = nn.Linear(seen + 2 * c.num_channels + measured, c.summary_width, bias=False)
+        self.albedo = AlbedoFit(c.n_albedo, c.albedo_side) if c.albedo_side else None
+        self.albedo_first = c.n_shape + c.n_expression
+        read = c.n_albedo if c.albedo_side else 0
+        self.summary = nn.Linear(seen + 2 * c.num_channels + measured + read, c.summary_width, bias=False)
         # What all pictures have in common outweighs what tells them apart at first; the batch norm takes it away.
         self.whiten = nn.BatchNorm1d(c.summary_width)
         self.guess = nn.Linear(2 * c.summary_width, c.n_guess)
@@ -78,9 +85,26 @@ class FaceTrunk(nn.Module):
             8 * deviation - 2,
             self.standardise(measured).clamp(-5, 5),
         ]
+        read = None
+        if self.albedo is not None:
+            read = self.albedo(self._colours(flat, mean, deviation), self.fit.rotation(fitted))
+            seen.append(read)
         summary = self.whiten(self.summary(torch.cat(seen, 1)))
         guess = self.guess(torch.cat([summary, nn.functional.gelu(summary)], 1))
-        return Seen(summary, guess, points, spread)
+        return Seen(summary, self.with_read(guess, read), points, spread, read)
+
+    def with_read(self, said: Tensor, read: Tensor | None) -> Tensor:
+        """z or theta (R,N), with albedo behind shape and expression, and what was `read` of albedo (R,A) added."""
+        if self.albedo is None or read is None:
+            return said
+        before, albedo, after = said.tensor_split([self.albedo_first, self.albedo_first + read.shape[1]], 1)
+        return torch.cat([before, albedo + self.albedo.added(read, albedo), after], 1)
+
+    @staticmethod
+    def _colours(flat: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """The colours (B,3,S,S) of a face laid flat, as they were in the picture."""
+        channels = mean.shape[1]
+        return flat[:, :channels] * (deviation[..., None, None] + 0.05) + mean[..., None, None]
 
     def locate(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The last feature map (B,C,S,S) of pictures, and points (B,K,2) and spreads (B,K) as `PointMaps` gives

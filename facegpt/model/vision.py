@@ -18,6 +18,7 @@ class ConvVisionConfig(PreTrainedConfig):
 
     The first look sees the picture reduced to `first_look_size` px, if it is larger than that; the second lays the
     face flat as a map of `unwrapped_side` times `unwrapped_detail` cells to a side, in the picture's full sharpness.
+    Albedo is fitted to `albedo_side` cells to a side of that map; 0 for a model that has no such fit.
     """
 
     model_type = "facegpt_conv_vision"
@@ -38,6 +39,8 @@ class ConvVisionConfig(PreTrainedConfig):
     summary_width: int = 768
     n_shape: int = 80
     n_expression: int = 52
+    n_albedo: int = 80
+    albedo_side: int = 0
     n_guess: int = 246
     num_tokens: int = 8
     hidden_size: int = 256

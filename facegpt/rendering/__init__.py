@@ -10,6 +10,7 @@ from facegpt.rendering.rotations import (
     matrix_to_euler,
 )
 from facegpt.rendering.shading import (
+    fit_light,
     linear_to_srgb,
     sh_basis,
     shade,
@@ -24,6 +25,7 @@ __all__ = [
     "Rendering",
     "axis_angle_to_matrix",
     "euler_to_matrix",
+    "fit_light",
     "interpolate",
     "linear_to_srgb",
     "matrix_to_axis_angle",

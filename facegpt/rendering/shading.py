@@ -54,6 +54,19 @@ def shade(albedo: Tensor, normals: Tensor, lighting: Tensor) -> Tensor:
     return albedo * (sh_basis(normals) @ lighting.reshape(lighting.shape[0], 9, 3))
 
 
+def fit_light(response: Tensor, linear: Tensor) -> Tensor:
+    """Lighting (9, 3) that brings a face nearest to the pixels, by least squares in linear RGB.
+
+    For each channel c it minimises ``sum_p (linear[p, c] - response[p, :, c] @ L[:, c])^2``, where
+    ``response[p, k, c]`` is the albedo at pixel p times the k-th spherical harmonic of its normal; of many solutions,
+    the shortest. `response` (P, 9, 3), `linear` (P, 3).
+    """
+    solution: Tensor = torch.linalg.lstsq(
+        response.permute(2, 0, 1).double(), linear.T.double().unsqueeze(-1), driver="gelsd"
+    ).solution
+    return solution.squeeze(-1).T
+
+
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     """Unit normals at the vertices: the sum of the adjacent triangles' normals, weighted by area.
 

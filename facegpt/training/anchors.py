@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facegpt.model.fit import PointFit
 from facegpt.model.trunk import FaceTrunk
 from facegpt.model.unwrap import thin_plate
 from facegpt.morphable import FaceModel, Theta
-from facegpt.rendering import FOCAL_MULTIPLIER, Camera, to_camera
+from facegpt.rendering import FOCAL_MULTIPLIER, Camera, to_camera, vertex_normals
+from facegpt.training.albedo.skin import Skin
 
 
 def choose_anchors(model: FaceModel, count: int) -> Tensor:
@@ -50,26 +51,57 @@ def set_anchors(trunk: FaceTrunk, model: FaceModel) -> None:
     basis = torch.cat([model.shape_basis, model.expression_basis])
     fit.mean.copy_(weights @ model.mean)
     fit.basis.copy_(torch.einsum("kv,nvd->nkd", weights, basis))
-    flat = laid_flat(fit.mean)
-    lines = [
-        torch.linspace(float(low), float(high), unwrap.side) for low, high in zip(*_bounds(flat), strict=True)
-    ]
-    y, x = torch.meshgrid(lines[1].flip(0), lines[0], indexing="ij")
-    places = torch.stack([x.flatten(), y.flatten()], 1)
-    unwrap.weights.copy_(thin_plate(flat, places, stiffness=0.01))
+    flat = laid_flat(fit.mean, fit.mean)
+    unwrap.weights.copy_(thin_plate(flat, _cells(flat, unwrap.side), stiffness=0.01))
+    if trunk.albedo is not None:
+        set_albedo(trunk, model)
 
 
-def laid_flat(points: Tensor) -> Tensor:
-    """(K,2) metres: points (K,3) of a head on a cylinder about an upright axis, unrolled.
+@torch.no_grad()
+def set_albedo(trunk: FaceTrunk, model: FaceModel) -> None:
+    """Tells a trunk's fit of albedo what its cells show of `model`: the mean of what lies within a cell or two.
+
+    Raises TypeError for a trunk without such a fit.
+    """
+    fit, anchors = trunk.albedo, trunk.fit.mean
+    if fit is None:
+        raise TypeError("a trunk without a fit of albedo")
+    skin = Skin(model)
+    normals = vertex_normals(model.mean[None], model.triangles)[0]
+    front = (skin.weight > 0.05) & (normals[:, 2] > -0.2)
+    vertices = laid_flat(model.mean[front], anchors)
+    fine = _cells(laid_flat(anchors, anchors), trunk.unwrap.side).T.unflatten(1, (trunk.unwrap.side, -1))
+    cells = nn.functional.adaptive_avg_pool2d(fine, fit.side).flatten(1).T
+    reach = 0.75 * float((cells[1] - cells[0]).norm())
+    near = torch.exp(-0.5 * (torch.cdist(cells, vertices) / reach).square())
+    share = near / near.sum(1, keepdim=True).clamp(min=1e-6)
+    fit.skin.copy_((share @ skin.weight[front]) * (near.sum(1) > 0.1))
+    fit.normals.copy_(nn.functional.normalize(share @ normals[front], dim=1))
+    fit.mean.copy_(share @ (model.albedo_mean[front] @ skin.luminance))
+    fit.basis.copy_((model.albedo_basis[:, front] @ skin.luminance) @ share.T)
+    cheeks = skin.cheeks
+    own = (model.albedo_mean[cheeks] @ skin.luminance).mean()
+    fit.lightness.copy_((model.albedo_basis[:, cheeks] @ skin.luminance).mean(1) / own)
+
+
+def laid_flat(points: Tensor, anchors: Tensor) -> Tensor:
+    """(N,2) metres: points (N,3) of a head on a cylinder about an upright axis, unrolled as its `anchors` (K,3) say.
 
     The axis lies well behind the head's, so that the front of the face, where there is more to see, takes more room.
     """
-    depth = points[:, 2] - points[:, 2].min() + 0.08
-    return torch.stack([torch.atan2(points[:, 0], depth) * depth.mean(), points[:, 1]], 1)
+    behind = 0.08 - anchors[:, 2].min()
+    radius = (anchors[:, 2] + behind).mean()
+    return torch.stack([torch.atan2(points[:, 0], points[:, 2] + behind) * radius, points[:, 1]], 1)
 
 
-def _bounds(flat: Tensor) -> tuple[Tensor, Tensor]:
-    return flat.amin(0), flat.amax(0)
+def _cells(flat: Tensor, side: int) -> Tensor:
+    """The middles (side * side, 2) of a map of points `flat` (K,2), row by row from the top."""
+    lines = [
+        torch.linspace(float(low), float(high), side)
+        for low, high in zip(flat.amin(0), flat.amax(0), strict=True)
+    ]
+    y, x = torch.meshgrid(lines[1].flip(0), lines[0], indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], 1)
 
 
 def anchor_points(fit: PointFit, theta: Theta, perspective: Tensor) -> Tensor:

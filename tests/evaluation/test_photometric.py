@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from facegpt.evaluation.photometric import fit_light, lit_fit
+from facegpt.evaluation.photometric import lit_fit
 from facegpt.morphable import Theta, bundled
-from facegpt.rendering import linear_to_srgb, render, sh_basis
+from facegpt.rendering import fit_light, linear_to_srgb, render, sh_basis
 from facegpt.training.synthetic.sampling import sample_face, stack
 from facegpt.training.synthetic.variants import light
 

@@ -12,10 +12,12 @@ from transformers import AutoModel, CLIPVisionConfig, LlavaConfig
 
 from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, digest, load
 from facegpt.model.configuration import FaceGptConfig
+from facegpt.model.fit import PointFit
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import EOS, FACE, IMAGE, NOT_WORDS, FaceGptProcessor, train_tokenizer
 from facegpt.model.vision import ConvVisionConfig, ConvVisionModel
+from facegpt.training.objectives import trunk_of
 from facegpt.training.text.captions import tidy
 
 
@@ -60,6 +62,45 @@ def test_the_error_is_what_the_face_token_and_the_trunk_expect_of_one_look() -> 
     expected = generate_faces(model, own, pixels(), max_new_tokens=2).log_error
     assert len(looks) == 1 and (spoken - guessed).abs().max() > 1e-3
     assert torch.allclose(expected, (spoken + guessed) / 2, atol=1e-5)
+
+
+def test_what_is_read_of_the_albedo_is_added_to_what_the_face_token_and_the_trunk_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A random model finds random points, and no head is turned as these would have it.
+    monkeypatch.setattr(PointFit, "rotation", lambda _, features: torch.eye(3).expand(len(features), -1, -1))
+    model, own = conv_model(albedo_side=8), processor()
+    fit = trunk_of(model).albedo
+    assert fit is not None
+    fit.skin.fill_(1.0)
+    fit.normals[:, 2] = 1.0
+    fit.mean.fill_(0.3)
+    fit.basis.copy_(0.1 * torch.randn(fit.basis.shape))
+    tokens, width = (
+        model.backbone.model.vision_tower.tokens.weight,
+        model.config.backbone_config.vision_config.summary_width,
+    )
+    with torch.no_grad():
+        tokens[:, width:] = 0  # the language model would see the guess as well
+    prompt = torch.tensor(own.prompt()).expand(2, -1)
+    c = model.config
+    albedo = slice(c.n_shape + c.n_expression, c.n_shape + c.n_expression + c.n_albedo)
+
+    def said() -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            return model(input_ids=prompt, pixel_values=pixels()).theta, model.look(pixels()).guess
+
+    before, guessed = said()
+    with torch.no_grad():
+        fit.gain.fill_(1.0)
+        read = model.look(pixels()).read
+    after, guess = said()
+    assert read is not None and read.abs().max() > 0
+    torch.testing.assert_close((after - before)[:, albedo], read, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close((guess - guessed)[:, albedo], read, atol=1e-5, rtol=1e-4)
+    others = torch.ones(before.shape[1], dtype=torch.bool)
+    others[albedo] = False
+    assert torch.equal(after[:, others], before[:, others])
 
 
 def test_rows_without_a_face_token_have_no_theta() -> None:

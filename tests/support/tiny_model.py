@@ -29,7 +29,7 @@ def text_config() -> LlamaConfig:
     )
 
 
-def conv_model(face_sees_image: bool = True) -> FaceGptForConditionalGeneration:
+def conv_model(face_sees_image: bool = True, albedo_side: int = 0) -> FaceGptForConditionalGeneration:
     torch.manual_seed(0)
     vision = ConvVisionConfig(
         image_size=32,
@@ -44,6 +44,7 @@ def conv_model(face_sees_image: bool = True) -> FaceGptForConditionalGeneration:
         unwrapped_blocks=[1],
         unwrapped_reduced_width=4,
         summary_width=24,
+        albedo_side=albedo_side,
     )
     backbone = LlavaConfig(
         vision_config=vision,

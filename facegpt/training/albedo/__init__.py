@@ -1,0 +1,1 @@
+"""Albedo modes learned from photos without labels."""
