@@ -10,6 +10,7 @@ import torch
 from facegpt.model.trunk import FaceTrunk
 from facegpt.model.vision import ConvVisionConfig
 from facegpt.morphable import bundled
+from facegpt.training.albedo.skin import Skin
 from facegpt.training.anchors import anchor_points, choose_anchors, laid_flat, points_loss, set_anchors
 from facegpt.training.synthetic.faces import render_faces
 
@@ -53,12 +54,35 @@ def test_a_face_laid_flat_is_the_same_whatever_its_pose() -> None:
     line = (torch.arange(112) + 0.5) / 112 - 0.5
     v, u = torch.meshgrid(-line, line, indexing="ij")
     flat = trunk.unwrap(torch.stack([u, v]).expand(8, -1, -1, -1), points, torch.zeros(8, 192, 1))
-    cells = laid_flat(trunk.fit.mean)
+    cells = laid_flat(trunk.fit.mean, trunk.fit.mean)
     low, high = cells.amin(0), cells.amax(0)
     x, y = ((cells - low) / (high - low) * 79).round().long().unbind(1)
     inside = (points.abs() < 0.49).all(-1)
     away = (flat[:, :2, 79 - y, x].mT - points).norm(dim=-1) * 112
     assert float(away[inside].mean()) < 1.5 and float(away[:, :51][inside[:, :51]].mean()) < 1.5
+
+
+def test_cells_know_the_albedo_that_lies_there() -> None:
+    """A face laid flat shows lips where the cells' mean is that of lips, and is its own mirror image."""
+    model = bundled()
+    trunk = FaceTrunk(ConvVisionConfig(albedo_side=40))
+    set_anchors(trunk, model)
+    fit = trunk.albedo
+    assert fit is not None
+    skin = fit.skin.view(40, 40)
+    assert 600 < int((skin > 0.5).sum()) < 1600
+    torch.testing.assert_close(fit.normals.norm(dim=1), torch.ones(1600))
+    mean = fit.mean.view(40, 40)
+    assert ((mean - mean.flip(1)).abs() * skin).mean() < 0.005
+    cheeks = Skin(model).cheeks
+    known = (model.albedo_mean[cheeks] @ Skin(model).luminance).mean()
+    cells = laid_flat(model.mean[cheeks], trunk.fit.mean)
+    whole = laid_flat(trunk.fit.mean, trunk.fit.mean)
+    x, y = ((cells - whole.amin(0)) / (whole.amax(0) - whole.amin(0)) * 39).round().long().unbind(1)
+    assert abs(float(mean[39 - y, x].mean() / known) - 1) < 0.05
+    assert (
+        float((fit.basis.view(80, 40, 40)[:, 39 - y, x].mean(1) / known - fit.lightness).abs().max()) < 0.05
+    )
 
 
 FRUGAL = """
