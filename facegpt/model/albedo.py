@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facegpt.rendering import linear_to_srgb, sh_basis, srgb_to_linear
+from facegpt.rendering import LUMINANCE, linear_to_srgb, sh_basis, srgb_to_linear
 
 ROUNDS = 3
 SOFTNESS = 0.15
@@ -15,6 +15,7 @@ PRECISION = 1.25e-5
 GRAZING = 0.2
 """The least cosine between a normal and the view of a cell that is read."""
 DARKEST, LIGHTEST = 0.1, 1.6
+"""Bounds of the luminance of a face's cheeks, over that of the mean face, by which learned modes are scaled."""
 
 
 class AlbedoFit(nn.Module):
@@ -49,9 +50,7 @@ class AlbedoFit(nn.Module):
     def forward(self, flat: Tensor, rotation: Tensor) -> Tensor:
         with torch.autocast(flat.device.type, enabled=False):
             linear = srgb_to_linear(flat.float())
-            luminance = (linear * linear.new_tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(
-                1, keepdim=True
-            )
+            luminance = (linear * linear.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
             seen = nn.functional.adaptive_avg_pool2d(luminance, self.side).flatten(1)
             return self._fit(seen, self.normals.float() @ rotation.float().mT)
 

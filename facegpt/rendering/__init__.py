@@ -10,6 +10,7 @@ from facegpt.rendering.rotations import (
     matrix_to_euler,
 )
 from facegpt.rendering.shading import (
+    LUMINANCE,
     fit_light,
     linear_to_srgb,
     sh_basis,
@@ -20,6 +21,7 @@ from facegpt.rendering.shading import (
 
 __all__ = [
     "FOCAL_MULTIPLIER",
+    "LUMINANCE",
     "Camera",
     "Fragments",
     "Rendering",

@@ -8,6 +8,9 @@ from torch import Tensor
 SH_CONSTANTS = (0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274)
 """Factors of 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2 (Ramamoorthi and Hanrahan, SIGGRAPH 2001, eq. 3)."""
 
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Weights of linear sRGB (ITU-R BT.709)."""
+
 
 def sh_basis(normals: Tensor) -> Tensor:
     """The nine real spherical harmonics of bands 0 to 2.

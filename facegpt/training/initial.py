@@ -16,8 +16,6 @@ from facegpt.training.anchors import set_anchors
 VOCABULARY = 1024
 WIDTH = 256
 NOISE = 192
-ALBEDO_SIDE = 80
-"""Cells to a side, of about 2 mm, that albedo is fitted to."""
 
 
 def small_config(face_model: FaceModel, size: int) -> FaceGptConfig:
@@ -32,7 +30,6 @@ def small_config(face_model: FaceModel, size: int) -> FaceGptConfig:
         n_shape=face_model.n_shape,
         n_expression=face_model.n_expression,
         n_albedo=face_model.n_albedo,
-        albedo_side=ALBEDO_SIDE,
         n_guess=face_model.n_shape + face_model.n_expression + face_model.n_albedo + 34,
     )
     text = LlamaConfig(

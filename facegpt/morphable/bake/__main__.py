@@ -1,6 +1,4 @@
-"""Bakes what `anny-head` is learned from: `python -m facegpt.morphable.bake [DEST]` (extra `bake`; about three minutes,
-fixed seed). `facegpt learn-albedo` then makes the face model that ships of it.
-"""
+"""Bakes `anny-head`: `python -m facegpt.morphable.bake [DEST]` (extra `bake`; about three minutes, fixed seed)."""
 
 from __future__ import annotations
 
@@ -25,12 +23,12 @@ from facegpt.morphable.bake.shape import (
     symmetric_pca,
     visible_weights,
 )
+from facegpt.morphable.bundled import PATH
 from facegpt.morphable.directions import DIRECTIONS
 from facegpt.morphable.face_model import FaceModel
 from facegpt.rendering.rasterizer import rasterize
 
 HEADS, ALBEDOS, MODES = 4096, 2048, 80
-BAKED = Path(".cache/anny-head/face_model.safetensors")
 
 
 def orthographic(vertices: F64, triangles: I64, pixels: int) -> tuple[I64, F64]:
@@ -95,7 +93,7 @@ def bake() -> FaceModel:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dest", nargs="?", type=Path, default=BAKED)
+    parser.add_argument("dest", nargs="?", type=Path, default=PATH)
     dest = parser.parse_args().dest
     dest.parent.mkdir(parents=True, exist_ok=True)
     bake().save(dest)

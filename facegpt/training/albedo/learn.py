@@ -14,12 +14,13 @@ from facegpt.training.albedo.modes import Modes, symmetric_modes, with_modes
 from facegpt.training.albedo.reading import Readings, read_albedo
 from facegpt.training.albedo.skin import Skin
 from facegpt.training.anchors import set_albedo
-from facegpt.training.initial import ALBEDO_SIDE
 from facegpt.training.objectives import trunk_of
 
 ROUNDS = 3
 """Readings anew with the modes of those before: light and albedo part better the more of the albedo is known."""
 BATCH = 32
+ALBEDO_SIDE = 80
+"""Cells to a side, of about 2 mm, that albedo is fitted to."""
 
 
 def learn_albedo(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facegpt.model.albedo import DARKEST, LIGHTEST
 from facegpt.morphable import FaceModel
 from facegpt.morphable.face_model import TENSORS
 from facegpt.training.albedo.skin import Skin
@@ -14,8 +15,6 @@ from facegpt.training.albedo.skin import Skin
 SEEN_BY = 0.05
 """The least share of faces that must have shown a vertex."""
 FILLINGS = 4
-DARKEST, LIGHTEST = 0.1, 1.6
-"""Bounds of the luminance of a face's cheeks, over that of the mean face, by which what is drawn for it is scaled."""
 STRENGTH = 0.85
 """What is drawn of each mode, in the deviations that photos have of it: these hold hair and glasses, too."""
 

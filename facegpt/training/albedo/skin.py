@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from facegpt.morphable import FaceModel
+from facegpt.rendering import LUMINANCE
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""Of linear sRGB (ITU-R BT.709)."""
 EDGES = {"top": (0.060, 0.074), "bottom": (0.120, 0.132), "side": (0.068, 0.080), "back": (0.015, 0.035)}
 """Metres above, below, beside and behind the middle of the eyes between which what was learned fades: beyond lie hair,
 clothes and the backs of ears.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facegpt.morphable import FaceModel
+from facegpt.rendering import LUMINANCE
 from facegpt.training.synthetic.sampling import (
     CROP_CENTRE,
     F32,
@@ -17,7 +18,6 @@ from facegpt.training.synthetic.sampling import (
     rotation_matrix,
 )
 
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 CHEEKS = ((0.020, 0.045), (-0.040, -0.020))
 """Where the tone of the skin is read on the mean head: metres aside of and (negative) below the eyes, on the front."""
 
@@ -35,8 +35,8 @@ class SkinTone:
         aside, height = np.abs(mean[:, 0]), mean[:, 1]
         (inner, outer), (low, high) = CHEEKS
         cheeks = (aside > inner) & (aside < outer) & (height > low) & (height < high) & (mean[:, 2] > 0)
-        self._middle = float((model.albedo_mean.numpy()[cheeks] @ LUMINANCE).mean())
-        self._reading = (model.albedo_basis.numpy()[:, cheeks] @ LUMINANCE).mean(1)
+        self._middle = float((model.albedo_mean.numpy()[cheeks] @ np.array(LUMINANCE)).mean())
+        self._reading = (model.albedo_basis.numpy()[:, cheeks] @ np.array(LUMINANCE)).mean(1)
         examples = model.albedo_examples.numpy().astype(np.float64)
         self.examples = self._middle + examples @ self._reading
         """Tones of the model's examples."""
