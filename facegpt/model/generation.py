@@ -9,7 +9,7 @@ from torch import Tensor
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceProcessor
-from facegpt.training.text.captions import tidy
+from facegpt.training.text.captions import SENTENCES, tidy
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def generate_faces(
     """Reads theta off B crops (B,3,W,W) and decodes a caption each, or the answer to `question`.
 
     Greedy decoding of words, never of special tokens, all rows in step, until every row has ended or after
-    `max_new_tokens`. Rows that have ended are left out of the computation as soon as they are half of it.
+    `max_new_tokens`. A caption has also ended with its last sentence: many are silent, and a model loses count of its
+    own full stops. Rows that have ended are left out of the computation as soon as they are half of it.
     """
     device = pixel_values.device
     batch = len(pixel_values)
@@ -57,12 +58,17 @@ def generate_faces(
     ends = torch.tensor(processor.ends, device=device)
     tokens = torch.full((batch, max_new_tokens), processor.pad, device=device)
     finished = torch.zeros(batch, dtype=torch.bool, device=device)
+    full_stops = torch.tensor(processor.full_stops(), device=device)
+    left = torch.full((batch,), len(SENTENCES), device=device)
     rows = torch.arange(batch, device=device)
     for step in range(max_new_tokens):
         words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
         following = words.argmax(-1).masked_fill(finished[rows], processor.pad)
         tokens[rows, step] = following
         finished[rows] |= torch.isin(following, ends)
+        if question is None:
+            left[rows] -= torch.isin(following, full_stops).long()
+            finished |= left <= 0
         going = (~finished[rows]).nonzero()[:, 0]
         if not len(going):
             break

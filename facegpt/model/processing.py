@@ -98,6 +98,10 @@ class FaceProcessor(ABC):
         places = np.searchsorted(ends, [end for _, end in coded["offset_mapping"]])
         return coded["input_ids"], [values[place] for place in places]
 
+    def full_stops(self) -> tuple[int, ...]:
+        """Ids that end a sentence of a caption, said or silent."""
+        return tuple(sorted({self.encode(text)[-1] for text in ("eyes.", " .")}))
+
     def decode(self, ids: Sequence[int]) -> str:
         """Words of token ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

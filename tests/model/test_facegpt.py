@@ -18,7 +18,7 @@ from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import EOS, FACE, IMAGE, NOT_WORDS, FaceGptProcessor, train_tokenizer
 from facegpt.model.vision import ConvVisionConfig, ConvVisionModel
 from facegpt.training.objectives import trunk_of
-from facegpt.training.text.captions import tidy
+from facegpt.training.text.captions import SENTENCES, tidy
 
 
 def test_theta_comes_from_the_face_token_and_depends_on_the_picture() -> None:
@@ -62,6 +62,24 @@ def test_the_error_is_what_the_face_token_and_the_trunk_expect_of_one_look() -> 
     expected = generate_faces(model, own, pixels(), max_new_tokens=2).log_error
     assert len(looks) == 1 and (spoken - guessed).abs().max() > 1e-3
     assert torch.allclose(expected, (spoken + guessed) / 2, atol=1e-5)
+
+
+def test_a_caption_ends_with_its_last_sentence_also_if_the_model_loses_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, own = conv_model(), processor()
+    silence, steps = own.encode(" .")[-1], []
+
+    def silent_for_ever(hidden: torch.Tensor) -> torch.Tensor:
+        steps.append(len(hidden))
+        return torch.nn.functional.one_hot(torch.full(hidden.shape[:2], silence), len(own.tokenizer)).float()
+
+    monkeypatch.setattr(model.backbone.lm_head, "forward", silent_for_ever)
+    said = generate_faces(model, own, pixels(), max_new_tokens=64)
+    assert said.finished == [True, True] and said.texts == ["", ""]
+    assert len(steps) == len(SENTENCES)
+    answer = generate_faces(model, own, pixels(), question=TEXTS[2], max_new_tokens=20)
+    assert answer.finished == [False, False], "an answer may have as many sentences as it likes"
 
 
 def test_what_is_read_of_the_albedo_is_added_to_what_the_face_token_and_the_trunk_say(
