@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 from facegpt.evaluation.geometry import landmark_nme
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.morphable import bundled
-from facegpt.training.synthetic.faces import SyntheticFaces, concatenate, render_faces
-from facegpt.training.synthetic.parts import PARTS
+from facegpt.photo.crop import to_image
+from facegpt.synthetic.faces import SyntheticFaces, concatenate, render_faces
+from facegpt.synthetic.parts import PARTS
 from pipeline.config import load_config
-from pipeline.crop import to_image
-from pipeline.labelled import read_labelled
+from pipeline.photos.labelled import read_labelled
 
 WHOLE = "everything"
 RENDERED = "rendered"

@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import DecodeConfig, DetectorConfig
-from pipeline.decode import decode
-from pipeline.detectors import Detection, Detector, create_detector
+from facegpt.photo.config import DecodeConfig, DetectorConfig
+from facegpt.photo.decode import decode
+from facegpt.photo.detectors import Detection, Detector, create_detector
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]

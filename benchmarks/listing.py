@@ -39,8 +39,8 @@ def make(folder: Path, images: int, per_folder: int) -> None:
 def list_once(folder: str, output: str) -> dict[str, float]:
     """What a run does before and beside the work: list, know, cut, write, hand out."""
     from pipeline.config import ShardConfig
-    from pipeline.feed import Feed
-    from pipeline.storage import Storage
+    from pipeline.shards.feed import Feed
+    from pipeline.storage.store import Storage
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()

@@ -33,8 +33,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from facegpt.model.backbone import with_face
-from facegpt.model.backbone_processing import BackboneProcessor
+from facegpt.model.backbones.join import with_face
+from facegpt.model.backbones.processor import BackboneProcessor
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import bundled

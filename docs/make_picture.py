@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from facegpt.morphable import bundled
-from pipeline.config import DecodeConfig
-from pipeline.photos import open_photo
+from facegpt.photo.config import DecodeConfig
+from pipeline.photos.reread import open_photo
 from pipeline.report.pictures import pictures
 from pipeline.report.read import read_output, whole_rows
 

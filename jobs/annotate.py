@@ -16,7 +16,8 @@ import sys
 
 from pipeline.config import load_config
 from pipeline.errors import NothingRanError
-from pipeline.run import RunSummary, annotate
+from pipeline.run.annotate import annotate
+from pipeline.run.work import RunSummary
 
 EXAMPLES = """\
   facegpt annotate photos/ faces/

@@ -10,11 +10,11 @@ import numpy as np
 from facegpt.model.checkpoint import BUNDLED, CheckpointError, load
 from facegpt.model.generation import generate_faces
 from jobs.annotate import add_commercial_only
-from pipeline.annotator import Checkpoint
-from pipeline.asked import faces_in
+from pipeline.annotate.model_source import Checkpoint
 from pipeline.config import load_config
 from pipeline.errors import NothingRanError, UsageError
-from pipeline.run import check_licences
+from pipeline.photos.one_photo import faces_in
+from pipeline.run.setup import check_licences
 
 EXAMPLES = """\
   facegpt ask photo.jpg "is the mouth open"

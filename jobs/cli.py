@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from pipeline.errors import NothingRanError, UsageError
-from pipeline.sources.names import located
+from pipeline.errors import NothingRanError, UsageError, located
 
 JOBS = {
     "samples": "collect real photos that installed packages carry",

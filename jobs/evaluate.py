@@ -23,16 +23,16 @@ from facegpt.evaluation.card import (
     with_section,
 )
 from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions, evaluate_every_question
+from facegpt.evaluation.photos import measure_labelled, measure_photos
 from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import BUNDLED, CheckpointError
-from facegpt.training.synthetic.faces import concatenate, render_faces
-from facegpt.training.synthetic.shards import HELD_OUT
+from facegpt.synthetic.faces import concatenate, render_faces
+from facegpt.training.data.shard_cache import HELD_OUT
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
-from pipeline.labelled import LISTING, read_labelled
-from pipeline.measured import measure_labelled, measure_photos
-from pipeline.portraits import spread_photos, surest_faces
+from pipeline.photos.labelled import LISTING, read_labelled
+from pipeline.photos.surest import spread_photos, surest_faces
 from pipeline.sources import Listing
 
 EXAMPLES = """\

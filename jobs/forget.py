@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.forget import forget
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
+from pipeline.upkeep.forget import forget
 
 EXAMPLES = """\
   facegpt forget faces/ 6ff9a0c0fffe1b4a0c2d3bd1a1a9d1f0

@@ -11,10 +11,10 @@ import torch
 from facegpt.model.checkpoint import BUNDLED, load
 from facegpt.model.imagination import TEMPERATURE, imagine
 from facegpt.morphable import bundled
-from pipeline.annotator import Checkpoint
+from facegpt.morphable.sheet import PICTURE, write_faces
+from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.weights import require_commercial
 from pipeline.errors import UsageError
-from pipeline.imagined import PICTURE, write_faces
-from pipeline.weights import require_commercial
 
 EXAMPLES = """\
   facegpt imagine "a narrow face, broad smile, looking left" imagined/

@@ -23,7 +23,7 @@ from facegpt.rendering import matrix_to_axis_angle
 from facegpt.training.albedo.learn import carry_over, learn_albedo
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
-from pipeline.portraits import spread_photos, surest_faces
+from pipeline.photos.surest import spread_photos, surest_faces
 
 EXAMPLES = """\
   facegpt learn-albedo photos/ portraits.safetensors

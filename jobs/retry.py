@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from jobs.annotate import add_commercial_only, conclude, share
-from pipeline.retry import Choice, retry
+from pipeline.upkeep.retry import Choice, retry
 from schemas import STAGES
 
 EXAMPLES = """\

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.samples import LIST, collect
+from pipeline.sources.samples import LIST, collect
 
 EXAMPLES = """\
   facegpt samples photos/

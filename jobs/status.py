@@ -6,10 +6,10 @@ import argparse
 import json
 import sys
 
-from pipeline.run_record import existing_run
-from pipeline.status import read_status
-from pipeline.storage import Storage
-from pipeline.weights.used import restricted
+from pipeline.annotate.weights.used import restricted
+from pipeline.output.run_json import existing_run
+from pipeline.storage.store import Storage
+from pipeline.upkeep.status import read_status
 
 EXAMPLES = """\
   facegpt status faces/

@@ -24,19 +24,19 @@ import yaml
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.formats.load import BUNDLED, stored_model
 from facegpt.training.config import TrainConfig, train_config
+from facegpt.training.data.pool import shards_needed
+from facegpt.training.data.shard_cache import HELD_OUT, render_shards
+from facegpt.training.data.writer import DialogueWriter
 from facegpt.training.loop import Trainer
 from facegpt.training.parallel import first_goes_first, rank
 from facegpt.training.photos.crops import PhotoCrops
-from facegpt.training.pool import shards_needed
-from facegpt.training.portraits import check_trainable
 from facegpt.training.precision import in_bfloat16
-from facegpt.training.synthetic.shards import HELD_OUT, render_shards
-from facegpt.training.writer import DialogueWriter
+from facegpt.training.start.check_face_model import check_trainable
 from jobs.train_start import finished, start
 from pipeline.config import load_config
 from pipeline.errors import UsageError
-from pipeline.trainers import train_together
-from pipeline.unlabelled import cut_photos
+from pipeline.execution.train_group import train_together
+from pipeline.photos.training_crops import cut_photos
 
 EXAMPLES = """\
   facegpt train configs/small.yaml

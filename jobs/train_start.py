@@ -6,21 +6,20 @@ from pathlib import Path
 
 import torch
 
-from facegpt.model.backbone import load_backbone, with_face
-from facegpt.model.backbone_processing import BackboneError, load_processor
+from facegpt.language.dialogues import DESCRIBE
+from facegpt.model.backbones.join import load_backbone, with_face
+from facegpt.model.backbones.processor import BackboneError, load_processor
 from facegpt.model.checkpoint import Checkpoint, CheckpointError, load, locate
-from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.processing import FaceGptProcessor, FaceProcessor
 from facegpt.morphable import FaceModel
-from facegpt.training.adapters import add_adapters, merged
-from facegpt.training.closer import looking_closer
 from facegpt.training.config import TrainConfig
-from facegpt.training.initial import NOISE, VOCABULARY, let_imagine, small_model
-from facegpt.training.objectives import trunk_of
+from facegpt.training.data.writer import small_processor
 from facegpt.training.precision import in_bfloat16
-from facegpt.training.soup import soup
-from facegpt.training.text.dialogues import DESCRIBE
-from facegpt.training.writer import small_processor
+from facegpt.training.start.adapters import add_adapters, merged
+from facegpt.training.start.average import soup
+from facegpt.training.start.grow import looking_closer
+from facegpt.training.start.small_model import NOISE, VOCABULARY, let_imagine, small_model
 from pipeline.errors import UsageError
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.repair import repair
-from pipeline.run_record import existing_run
-from pipeline.storage import Storage
-from pipeline.verify import verify
+from pipeline.output.run_json import existing_run
+from pipeline.storage.store import Storage
+from pipeline.upkeep.repair import repair
+from pipeline.upkeep.verify import verify
 
 EXAMPLES = """\
   facegpt verify faces/

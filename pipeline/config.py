@@ -8,66 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from facegpt.photo.config import NULL, DecodeConfig, DetectorConfig, Name, Positive, Section
 from pipeline.errors import UsageError
-
-NULL = "null"
-"""The name of the detector and of the model that look at nothing: a dry run of everything else."""
-
-
-def _named(value: Any) -> Any:
-    if value is None:
-        # YAML's bare null, or an empty value: too easily an oversight to be taken for the wish to see no face.
-        raise ValueError(
-            'a name is wanted; the dry mode\'s is the text "null", in quotes (or --detector null, --model null)'
-        )
-    return value
-
-
-Positive = Annotated[int, Field(gt=0)]
-Name = Annotated[str, BeforeValidator(_named)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, and nothing changes after the check."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DecodeConfig(Section):
-    """Bounds on what is read: `max_bytes` of a file, `max_pixels` of an image; sides of at least `min_side` px."""
-
-    max_bytes: Positive = 256 * 2**20
-    max_pixels: Positive = 100_000_000
-    min_side: Positive = 32
-
-
-class DetectorConfig(Section):
-    """The face detector.
-
-    `name`: `dlib`, `insightface`, `yunet`, or `"null"`, which finds a box in the middle of most images without looking
-    for a face (a dry run). `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file; for yunet,
-    the path of a YuNet ONNX file. `min_score`: on the detector's own scale (dlib: -1 to 3, the others: 0 to 1); absent,
-    its usual one. `max_side`: long side in px that larger images are fitted into (insightface: of every image).
-    `upsample`: how much a small image may be enlarged at most (not insightface). `padded_pass`: look again with a
-    border when nothing was found, which finds faces that fill the frame. `rotations`: look again in the other three
-    directions when nothing was found, which finds faces in photos that lie on their side; a photo without a face then
-    costs about four times as much, and `crop_matrix` holds the turn. `max_faces` per image, the surest ones.
-    `max_overlap`: of two boxes whose intersection over union is higher, the surer one stays. `device`: cuda is for
-    insightface alone, and wants onnxruntime-gpu.
-    """
-
-    name: Name = "dlib"
-    model: str | None = None
-    min_score: float | None = None
-    max_side: Annotated[int, Field(ge=64)] | None = None
-    upsample: Annotated[float, Field(ge=1, le=4)] = 2.0
-    padded_pass: bool = True
-    rotations: bool = False
-    device: Literal["cpu", "cuda"] = "cpu"
-    max_faces: Positive = 256
-    max_overlap: Annotated[float, Field(gt=0, le=1)] = 0.4
 
 
 class ModelConfig(Section):

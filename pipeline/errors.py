@@ -9,3 +9,15 @@ class UsageError(Exception):
 
 class NothingRanError(Exception):
     """The work could not run at all: no shard was committed. One clear line; exit code 3."""
+
+
+def located(error: BaseException) -> str:
+    """As `describe`, behind the file that it is about, where the error names one."""
+    name = error.filename if isinstance(error, OSError) else None
+    return f"{name}: {describe(error)}" if name else describe(error)
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line for people."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(text.split())

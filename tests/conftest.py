@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from obligations import missing
+from PIL import Image
 from xdist.scheduler import LoadScopeScheduling
+
+from pipeline.sources.samples import collect
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -65,6 +69,20 @@ def shared_dir() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the developers' data folder beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `facegpt samples` makes."""
+    folder = tmp_path_factory.mktemp("photos")
+    collect(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def portrait(photos: Path) -> NDArray[np.uint8]:
+    """One frontal face, 512 x 512."""
+    return np.asarray(Image.open(photos / "portrait-spacesuit.png").convert("RGB"))
 
 
 @pytest.fixture(scope="session")

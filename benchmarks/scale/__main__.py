@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.scale.corpus import make_folder, make_prefix, make_tars
 from benchmarks.scale.measure import Measured, measure, write_curve
 from benchmarks.scale.table import insert, markdown
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 
 def main() -> int:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.meshes import tar_of
+from pipeline.output.meshes import tar_of
 from pipeline.sources import is_image
-from pipeline.storage import S3, Storage, s3
+from pipeline.storage.locations import S3, s3
+from pipeline.storage.store import Storage
 
 FILES = 40
 SIDE = 160
@@ -24,7 +25,7 @@ PER_FOLDER = 1000
 
 def small_photos(side: int = SIDE) -> list[bytes]:
     """`FILES` different JPEGs of `side` px, made from the photos that installed packages carry."""
-    from pipeline.samples import collect
+    from pipeline.sources.samples import collect
 
     with tempfile.TemporaryDirectory() as folder:
         collect(Path(folder))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.scale.processes import Aftermath, Family
-from pipeline.commit import committed_shards, read_commit
-from pipeline.storage import Storage
-from pipeline.tables import from_parquet
+from pipeline.output.commit import committed_shards, read_commit
+from pipeline.storage.store import Storage
+from pipeline.storage.tables import from_parquet
 
 DRY = ("--model", "null", "--detector", "null", "--set", "output.meshes=false")
 SAMPLED_EVERY = 1.0

@@ -19,11 +19,11 @@ from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta
 from facegpt.morphable.directions import sex_linked_shape
+from facegpt.morphable.point_subset import LossPoints
 from facegpt.rendering import FOCAL_MULTIPLIER, Camera, to_camera
-from facegpt.training.points import LossPoints
-from facegpt.training.synthetic.faces import SyntheticFaces, render_samples
-from facegpt.training.synthetic.sampling import FaceSample, sample_face
-from facegpt.training.synthetic.variants import SkinTone, light, with_shape_along, with_yaw
+from facegpt.synthetic.faces import SyntheticFaces, render_samples
+from facegpt.synthetic.sampling import FaceSample, sample_face
+from facegpt.synthetic.variants import SkinTone, light, with_shape_along, with_yaw
 
 Setting = Callable[[FaceSample, int], FaceSample]
 Predictor = Callable[[SyntheticFaces], Theta]

@@ -7,14 +7,11 @@ choose its own mean, median or cumulative curve.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Array = Tensor | NDArray[np.floating[Any]]
+from facegpt.rendering.psnr import Array, _pair
 
 LANDMARK_PARTS: dict[str, slice] = {
     "jaw": slice(0, 17),
@@ -174,23 +171,6 @@ def surface_error(predicted: Array, target: Array) -> Tensor:
     return error
 
 
-def psnr(predicted: Array, target: Array, mask: Array) -> Tensor:
-    """Peak signal-to-noise ratio inside a mask: (N,) decibels, for a peak of 1.
-
-    Args:
-        predicted: (N, C, H, W) values in [0, 1]; say which transfer curve (sRGB or linear) beside the figure.
-        target: (N, C, H, W) likewise.
-        mask: (N, H, W), true on the pixels that count.
-
-    Returns:
-        (N,); infinite where the pictures are equal, nan for a face whose mask is empty.
-    """
-    guess, truth = _pair(predicted, target)
-    weights = torch.as_tensor(mask, device=truth.device).to(torch.float64).unsqueeze(1).expand_as(truth)
-    squares = ((guess - truth).square() * weights).flatten(1).sum(dim=1)
-    return -10 * torch.log10(squares / weights.flatten(1).sum(dim=1))
-
-
 def _rigidly_aligned(points: Tensor, target: Tensor) -> Tensor:
     middle = target.mean(dim=1, keepdim=True)
     centred = points - points.mean(dim=1, keepdim=True)
@@ -199,11 +179,3 @@ def _rigidly_aligned(points: Tensor, target: Tensor) -> Tensor:
     sign[:, 2] = torch.det(u @ vh)  # a reflection is no motion of a head
     aligned: Tensor = centred @ (u * sign.unsqueeze(1)) @ vh + middle
     return aligned
-
-
-def _pair(predicted: Array, target: Array) -> tuple[Tensor, Tensor]:
-    guess = torch.as_tensor(predicted).to(torch.float64)
-    truth = torch.as_tensor(target).to(guess.device, torch.float64)
-    if guess.shape != truth.shape:
-        raise ValueError(f"predicted is {tuple(guess.shape)}, target {tuple(truth.shape)}: they must agree")
-    return guess, truth

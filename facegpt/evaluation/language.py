@@ -7,16 +7,16 @@ from collections import defaultdict
 import numpy as np
 import torch
 
+from facegpt.language.attributes import describe
+from facegpt.language.descriptions import describe_face, present
+from facegpt.language.dialogues import Wordings, answer, certain_answers
+from facegpt.language.features import FEATURES, FormMeasures
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import generate_faces
 from facegpt.model.imagination import imagine
 from facegpt.morphable import FaceModel
-from facegpt.training.points import LossPoints
-from facegpt.training.synthetic.faces import SyntheticFaces
-from facegpt.training.text.attributes import describe
-from facegpt.training.text.descriptions import describe_face, present
-from facegpt.training.text.dialogues import Wordings, answer, certain_answers
-from facegpt.training.text.features import FEATURES, FormMeasures
+from facegpt.morphable.point_subset import LossPoints
+from facegpt.synthetic.faces import SyntheticFaces
 
 
 @torch.inference_mode()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegpt.evaluation.geometry import psnr
 from facegpt.morphable import FaceModel, Theta
 from facegpt.rendering import (
     Camera,
@@ -22,6 +21,7 @@ from facegpt.rendering import (
     to_camera,
     vertex_normals,
 )
+from facegpt.rendering.psnr import psnr
 
 FACE_BOX = ((-0.075, 0.075), (-0.12, 0.06), (-0.03, 1.0))
 """Where the face proper lies on the mean head (metres, x, y, z): ear to ear, chin to hairline, no back of the head."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facegpt.evaluation.geometry import Array
 from facegpt.morphable import FaceModel
 from facegpt.rendering import matrix_to_euler
+from facegpt.rendering.psnr import Array
 
 RIGID = slice(17, 48)
 """Brows, nose and eyes: the mouth moves with the jaw, and the contour slides over the head as it turns."""

@@ -10,19 +10,19 @@ from facegpt.evaluation.geometry import (
     coefficient_error,
     landmark_box_error,
     landmark_nme,
-    psnr,
     rotation_error,
     surface_error,
 )
 from facegpt.evaluation.ranking import action_auc, rank_correlation
+from facegpt.language.agreement import agreement
+from facegpt.language.attributes import describe
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import GeneratedFaces, generate_faces
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.point_subset import LossPoints
 from facegpt.rendering import linear_to_srgb, matrix_to_euler, render
-from facegpt.training.points import LossPoints
-from facegpt.training.synthetic.faces import SyntheticFaces
-from facegpt.training.text.agreement import agreement
-from facegpt.training.text.attributes import describe
+from facegpt.rendering.psnr import psnr
+from facegpt.synthetic.faces import SyntheticFaces
 
 
 @torch.inference_mode()

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facegpt.evaluation.geometry import psnr
+from facegpt.language.agreement import agreement
+from facegpt.language.attributes import describe
 from facegpt.memory import is_out_of_memory
 from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.batching import batch_for
@@ -20,8 +21,7 @@ from facegpt.model.checkpoint import BUNDLED, MORE_MEMORY, Checkpoint, Checkpoin
 from facegpt.model.generation import generate_faces
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
-from facegpt.training.text.agreement import agreement
-from facegpt.training.text.attributes import describe
+from facegpt.rendering.psnr import psnr
 
 U8 = npt.NDArray[np.uint8]
 DRAWN_SIDE = 112

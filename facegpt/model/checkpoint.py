@@ -17,7 +17,7 @@ from torch import nn
 from transformers.utils import logging
 
 from facegpt.memory import available, gib, is_out_of_memory, weight_bytes
-from facegpt.model.backbone_processing import BackboneProcessor, load_processor
+from facegpt.model.backbones.processor import BackboneProcessor, load_processor
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FILE, FaceGptProcessor, FaceProcessor
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facegpt.language.captions import SENTENCES, tidy
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceProcessor
-from facegpt.training.text.captions import SENTENCES, tidy
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FaceProcessor
 from facegpt.morphable import Theta
-from facegpt.training.synthetic.sampling import CROP_CENTRE, CROP_HALF, FOCAL
+from facegpt.synthetic.sampling import CROP_CENTRE, CROP_HALF, FOCAL
 
 TEMPERATURE = 0.8
 """How far from the mean face of a description the drawn ones lie: at 1 as faces are in training, at 0 all are alike."""

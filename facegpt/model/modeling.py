@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from facegpt.model import vision as _vision  # noqa: F401  registers the small tower with transformers
 from facegpt.model.configuration import FaceGptConfig
-from facegpt.model.trunk import FaceTrunk, Seen
+from facegpt.model.tower import vision as _vision  # noqa: F401  registers the small tower with transformers
+from facegpt.model.tower.trunk import FaceTrunk, Seen
 from facegpt.morphable import Theta
 
 
@@ -208,3 +208,11 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         is_face = (input_ids == self.config.face_token_id)[..., None]
         shown: Tensor = embedded + is_face * tokens.mean(1, keepdim=True)
         return shown
+
+
+def trunk_of(model: FaceGptForConditionalGeneration) -> FaceTrunk:
+    """The trunk of the model's vision tower; raises TypeError for a model with another tower."""
+    trunk = getattr(model.backbone.model.vision_tower, "trunk", None)
+    if not isinstance(trunk, FaceTrunk):
+        raise TypeError("only a FaceGPT with the small convolutional tower can be trained from scratch")
+    return trunk

@@ -7,8 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
-from facegpt.training.losses import LossWeights
-from facegpt.training.synthetic.parts import check_parts
+from facegpt.synthetic.parts import check_parts
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; see `theta_losses` and `photos.teacher.MeanTeacher.losses` for their units."""
+
+    points: float = 2.0
+    landmarks: float = 30.0
+    shape: float = 8.0
+    surface: float = 4.0
+    expression: float = 15.0
+    visible: float = 10.0
+    rotation: float = 10.0
+    translation: float = 2.0
+    albedo: float = 2.0
+    lighting: float = 0.3
+    colour: float = 4.0
+    log_error: float = 0.1
+    photo_points: float = 0.5
+    photo_face: float = 0.5
+    photometric: float = 3.0
 
 
 @dataclass(frozen=True)

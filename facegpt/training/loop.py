@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.processing import FaceProcessor
 from facegpt.morphable import FaceModel, Theta
 from facegpt.morphable.mirror import Mirror
-from facegpt.training.augment import augment, mirrored
 from facegpt.training.config import TrainConfig
-from facegpt.training.objectives import Objectives, Terms, trunk_of
+from facegpt.training.data.augment import augment, mirrored
+from facegpt.training.data.pool import Batch, ShardPool, take
+from facegpt.training.data.shard_cache import HELD_OUT, store_of
+from facegpt.training.data.writer import Text
+from facegpt.training.loss.objectives import Objectives, Terms
+from facegpt.training.loss.retention import Retention
 from facegpt.training.parallel import average_gradients, check_alike, rank, share_buffers, world
 from facegpt.training.photos.crops import PhotoCrops
 from facegpt.training.photos.teacher import MeanTeacher
-from facegpt.training.pool import Batch, ShardPool, take
-from facegpt.training.retention import Retention
 from facegpt.training.stages import Name, Stage, learning_rate, stage_at
-from facegpt.training.synthetic.shards import HELD_OUT, store_of
-from facegpt.training.writer import Text
 
 
 class TextWriter(Protocol):

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.photo.crop import cut
 from facegpt.rendering import axis_angle_to_matrix, linear_to_srgb, matrix_to_axis_angle, render
-from pipeline.crop import cut
 
 Row = Mapping[str, Any]
 Pixels = NDArray[np.float64]

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.amend import read_table
-from pipeline.commit import committed_shards
-from pipeline.run_record import existing_run
-from pipeline.storage import Storage
+from pipeline.output.commit import committed_shards
+from pipeline.output.committed import read_table
+from pipeline.output.run_json import existing_run
+from pipeline.storage.store import Storage
 from schemas import Provenance, read_provenance
 
 STATUSES = ("annotated", "no_face", "rejected", "failed")

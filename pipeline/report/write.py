@@ -15,13 +15,12 @@ from markupsafe import Markup
 
 from facegpt.morphable import bundled
 from pipeline.config import config_of
-from pipeline.errors import UsageError
-from pipeline.photos import entries_of, open_photo
+from pipeline.errors import UsageError, describe
+from pipeline.photos.reread import entries_of, open_photo
+from pipeline.report.facts import facts
 from pipeline.report.figures import Segment, histogram, stacked_bar
 from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
 from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
-from pipeline.report.record import facts
-from pipeline.sources import describe
 
 LABELS = {
     "annotated": "with faces",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.sources.ahead import chunks
 from pipeline.sources.fetch import Fetched, Fetcher
 from pipeline.sources.listing import Counts, Listing
-from pipeline.sources.names import IMAGE_EXTENSIONS, LIST_EXTENSIONS, describe, is_image, located
+from pipeline.sources.names import IMAGE_EXTENSIONS, LIST_EXTENSIONS, is_image
 
 __all__ = [
     "IMAGE_EXTENSIONS",
@@ -15,7 +15,5 @@ __all__ = [
     "Fetcher",
     "Listing",
     "chunks",
-    "describe",
     "is_image",
-    "located",
 ]

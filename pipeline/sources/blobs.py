@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
-from pipeline.storage import S3, Entry, is_s3, local_path, s3
+from pipeline.storage.locations import S3, Entry, is_s3, local_path, s3
 
 
 class Blob:

@@ -12,7 +12,7 @@ from pipeline.sources.blobs import Blob, stored
 from pipeline.sources.chunks import Chunks
 from pipeline.sources.parquet import ColumnError, GroupReaders
 from pipeline.sources.places import ParquetCell, TarMember, Text, Unreadable, place_of
-from pipeline.storage import Entry, is_s3, read_uri
+from pipeline.storage.locations import Entry, is_s3, read_uri
 
 CAPTION_CHARACTERS = 2000
 NEARBY = 1 << 18

@@ -11,7 +11,7 @@ from itertools import chain
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, describe
 from pipeline.sources import local, remote
 from pipeline.sources.ahead import chunks, interleaved
 from pipeline.sources.blobs import stored
@@ -19,7 +19,6 @@ from pipeline.sources.lists import listed
 from pipeline.sources.names import (
     LIST_EXTENSIONS,
     UNPACK,
-    describe,
     is_container,
     is_image,
     is_packed,
@@ -29,7 +28,7 @@ from pipeline.sources.names import (
 from pipeline.sources.parquet import ColumnError, image_column, open_parquet, parquet_images
 from pipeline.sources.places import Unreadable, place_of, unreadable
 from pipeline.sources.webdataset import tar_images
-from pipeline.storage import Entry, is_s3, local_path, normalize, s3
+from pipeline.storage.locations import Entry, is_s3, local_path, normalize, s3
 
 CONTAINERS_AT_ONCE = 8
 CONTAINERS_WAITING = 64

@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, describe
 from pipeline.sources.ahead import mapped
 from pipeline.sources.blobs import stored
-from pipeline.sources.names import describe, is_parquet
+from pipeline.sources.names import is_parquet
 from pipeline.sources.parquet import URI_COLUMNS, is_text, open_parquet
-from pipeline.storage import S3, Entry, is_s3, local_path, normalize, s3
+from pipeline.storage.locations import S3, Entry, is_s3, local_path, normalize, s3
 
 THREADS = 16
 

@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.sources.ahead import chunks, mapped
 from pipeline.sources.lists import THREADS, examined
 from pipeline.sources.names import is_container, is_image
-from pipeline.storage import Entry, from_local
+from pipeline.storage.locations import Entry, from_local
 
 BATCH = 256
 

@@ -71,15 +71,3 @@ def is_packed(name: str) -> bool:
 def is_container(name: str) -> bool:
     """Whether it may hold images, or is a mistake for something that does."""
     return is_tar(name) or is_parquet(name) or is_packed(name)
-
-
-def located(error: BaseException) -> str:
-    """As `describe`, behind the file that it is about, where the error names one."""
-    name = error.filename if isinstance(error, OSError) else None
-    return f"{name}: {describe(error)}" if name else describe(error)
-
-
-def describe(error: BaseException) -> str:
-    """An exception as one line for people."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.split())

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.sources.blobs import stored
 from pipeline.sources.places import parquet_cell
-from pipeline.storage import S3, Entry, is_s3, local_path, s3
+from pipeline.storage.locations import S3, Entry, is_s3, local_path, s3
 
 URI_COLUMNS = ("uri", "url", "path", "file", "filename", "image")
 IMAGE_COLUMNS = ("image", "img", "bytes", "image_bytes", "jpg", "png")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pipeline.storage import FILE, Entry
+from pipeline.storage.locations import FILE, Entry
 
 MARK = "!/"
 REASON_LENGTH = 300

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.sources.ahead import chunks, interleaved
 from pipeline.sources.blobs import etag_of
 from pipeline.sources.names import is_container, is_image
-from pipeline.storage import S3, Entry, s3
+from pipeline.storage.locations import S3, Entry, s3
 
 PAGE = 1000
 PREFIXES_AT_ONCE = 8

@@ -9,7 +9,7 @@ from pipeline.sources.blobs import Blob, Window
 from pipeline.sources.names import is_image
 from pipeline.sources.places import Text, tar_member, unreadable
 from pipeline.sources.tar import Member, Read, TarError, members
-from pipeline.storage import Entry
+from pipeline.storage.locations import Entry
 
 MOST_OF_A_SAMPLE = 64
 TEXT_KINDS = {b".txt": "txt", b".json": "json"}

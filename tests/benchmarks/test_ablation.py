@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.ablation import RECIPE, WHOLE, table, variants
+from facegpt.synthetic.parts import PARTS
 from facegpt.training.config import train_config
-from facegpt.training.synthetic.parts import PARTS
 
 
 def test_every_variant_is_a_training_config_of_equal_length() -> None:

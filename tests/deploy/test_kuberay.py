@@ -20,7 +20,7 @@ import yaml
 
 from jobs import annotate
 from pipeline.config import load_config
-from pipeline.graph import plan_workers
+from pipeline.execution.plan import plan_workers
 
 JOB_FIELDS = {
     "activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata", "clusterSelector",

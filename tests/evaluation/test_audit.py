@@ -15,9 +15,9 @@ from facegpt.evaluation.audit import MEASURES, audit, contrasts
 from facegpt.morphable import Theta, bundled, directions
 from facegpt.morphable.directions import sex_linked_shape
 from facegpt.rendering import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_euler, sh_basis
-from facegpt.training.synthetic.faces import SyntheticFaces, render_samples
-from facegpt.training.synthetic.sampling import FaceSample, sample_face, stack
-from facegpt.training.synthetic.variants import SkinTone, light, with_shape_along, with_yaw
+from facegpt.synthetic.faces import SyntheticFaces, render_samples
+from facegpt.synthetic.sampling import FaceSample, sample_face, stack
+from facegpt.synthetic.variants import SkinTone, light, with_shape_along, with_yaw
 
 BLOCKS = ("shape", "expression", "albedo", "lighting", "rotation_vector", "translation", "perspective")
 

@@ -9,7 +9,7 @@ from facegpt.evaluation.bins import SIZE_EDGES, YAW_EDGES, by_bin, count_by_bin
 from facegpt.evaluation.pose import yaw_from_landmarks
 from facegpt.morphable import bundled
 from facegpt.rendering import Camera, euler_to_matrix, to_camera
-from facegpt.training.synthetic.faces import render_faces
+from facegpt.synthetic.faces import render_faces
 
 
 def test_an_edge_belongs_to_the_bin_above_and_ninety_to_the_last() -> None:

@@ -14,12 +14,12 @@ from facegpt.evaluation.geometry import (
     coefficient_error,
     landmark_box_error,
     landmark_nme,
-    psnr,
     rotation_error,
     surface_error,
     vertex_error,
 )
 from facegpt.rendering import axis_angle_to_matrix
+from facegpt.rendering.psnr import psnr
 
 
 def faces(count: int) -> torch.Tensor:

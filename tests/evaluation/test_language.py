@@ -9,9 +9,9 @@ from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions, ev
 from facegpt.model.checkpoint import Checkpoint
 from facegpt.model.generation import GeneratedFaces
 from facegpt.morphable import bundled
-from facegpt.training.initial import small_model
-from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
-from facegpt.training.writer import small_processor
+from facegpt.synthetic.faces import SyntheticFaces, render_faces
+from facegpt.training.data.writer import small_processor
+from facegpt.training.start.small_model import small_model
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import torch
 from facegpt.evaluation.photometric import lit_fit
 from facegpt.morphable import Theta, bundled
 from facegpt.rendering import fit_light, linear_to_srgb, render, sh_basis
-from facegpt.training.synthetic.sampling import sample_face, stack
-from facegpt.training.synthetic.variants import light
+from facegpt.synthetic.sampling import sample_face, stack
+from facegpt.synthetic.variants import light
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import torch
 
 from facegpt.evaluation import rendered
 from facegpt.evaluation.rendered import evaluate_rendered
+from facegpt.language.attributes import describe
+from facegpt.language.captions import caption, tidy
 from facegpt.model.generation import GeneratedFaces
 from facegpt.morphable import Theta, bundled
-from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
-from facegpt.training.text.attributes import describe
-from facegpt.training.text.captions import caption, tidy
+from facegpt.synthetic.faces import SyntheticFaces, render_faces
 
 CHECKPOINT: Any = SimpleNamespace(
     model=None,

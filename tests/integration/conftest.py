@@ -88,7 +88,7 @@ def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> s
     """A new bucket; this process, too, finds the server by its environment."""
     from mock_s3 import connect
 
-    from pipeline import storage
+    from pipeline.storage import store as storage
 
     connect(s3_environment, monkeypatch)
     name = f"faces-{uuid.uuid4().hex[:12]}"

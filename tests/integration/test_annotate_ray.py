@@ -19,19 +19,21 @@ from PIL import Image
 from small_ray import small_ray
 from tars import write_tar
 
-from pipeline import feed as feed_module
-from pipeline import graph
-from pipeline import run as run_module
+from facegpt.photo.decode import image_id_of
 from pipeline.config import RunConfig, load_config
-from pipeline.decode import image_id_of
 from pipeline.errors import UsageError
-from pipeline.photos import entries_of, open_photo
-from pipeline.run import RunSummary, annotate
-from pipeline.run_record import existing_run
-from pipeline.samples import collect
+from pipeline.execution import graph
+from pipeline.output.run_json import existing_run
+from pipeline.photos.reread import entries_of, open_photo
+from pipeline.run import annotate as run_module
+from pipeline.run.annotate import annotate
+from pipeline.run.work import RunSummary
+from pipeline.shards import feed as feed_module
 from pipeline.sources import Listing
-from pipeline.storage import Entry, Storage
-from pipeline.verify import Verdict, verify
+from pipeline.sources.samples import collect
+from pipeline.storage.locations import Entry
+from pipeline.storage.store import Storage
+from pipeline.upkeep.verify import Verdict, verify
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegpt.model.annotation import FaceAnnotation
-from pipeline import graph
 from pipeline.config import load_config
-from pipeline.run import annotate
-from pipeline.run_record import existing_run
-from pipeline.storage import Storage
-from pipeline.verify import verify
+from pipeline.execution import graph
+from pipeline.output.run_json import existing_run
+from pipeline.run.annotate import annotate
+from pipeline.storage.store import Storage
+from pipeline.upkeep.verify import verify
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -23,7 +23,7 @@ from images import encoded
 from PIL import Image
 from processes import wait_until_gone
 
-from pipeline.fingerprint import code_digest
+from pipeline.run.fingerprint import code_digest
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -14,12 +14,12 @@ from images import encoded
 from PIL import Image
 from small_ray import small_ray
 
-import pipeline.run
+import pipeline.run.setup
 from jobs.cli import main
 from pipeline.config import load_config
-from pipeline.run import annotate
-from pipeline.samples import collect
-from pipeline.tombstones import REASON
+from pipeline.run.annotate import annotate
+from pipeline.shards.tombstones import REASON
+from pipeline.sources.samples import collect
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -35,7 +35,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from PIL import Image
 from small_ray import small_ray
 
 from pipeline.config import load_config
-from pipeline.run import annotate
-from pipeline.run_record import existing_run
-from pipeline.samples import collect
-from pipeline.storage import Storage
-from pipeline.verify import verify
+from pipeline.output.run_json import existing_run
+from pipeline.run.annotate import annotate
+from pipeline.sources.samples import collect
+from pipeline.storage.store import Storage
+from pipeline.upkeep.verify import verify
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.samples import LIST, collect
-from pipeline.storage import Storage, s3
+from pipeline.sources.samples import LIST, collect
+from pipeline.storage.locations import s3
+from pipeline.storage.store import Storage
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

@@ -18,8 +18,8 @@ from mock_s3 import connect, disconnect, mock_s3
 from PIL import Image
 from s3_secrets import ACCESS_KEY, SECRET_KEY, environment, files_below, leaks
 
-from pipeline import storage as storage_module
-from pipeline.storage import Storage
+from pipeline.storage import store as storage_module
+from pipeline.storage.store import Storage
 
 pytestmark = [pytest.mark.timeout(600)]
 

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from pipeline.storage import Storage, read_uri
+from pipeline.storage.locations import read_uri
+from pipeline.storage.store import Storage
 
 pytestmark = pytest.mark.integration
 

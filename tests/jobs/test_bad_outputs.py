@@ -17,10 +17,10 @@ from images import encoded
 from PIL import Image
 from small_output import contents, entry, image_id_of, make_output
 
-import pipeline.graph
-import pipeline.run
+import pipeline.execution.cluster
+import pipeline.run.setup
 from jobs.cli import main
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 Damage = Callable[[Path], object]
 
@@ -36,8 +36,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RanError
         yield
 
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
-    monkeypatch.setattr(pipeline.graph, "cluster", cluster)
+    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.execution.cluster, "cluster", cluster)
 
 
 @pytest.fixture

@@ -13,20 +13,21 @@ from fake_model import FakeSource
 from images import encoded
 from PIL import Image
 
-import pipeline.run
+import pipeline.run.setup
 from jobs.annotate import line
 from jobs.cli import JOBS, main
 from pipeline.config import RunConfig, load_config
-from pipeline.fingerprint import combined, fingerprints
-from pipeline.lock import run_lock
-from pipeline.run import RunSummary
-from pipeline.run_record import new_record, write_record
-from pipeline.storage import Storage
+from pipeline.output.run_json import write_record
+from pipeline.run.fingerprint import combined, fingerprints
+from pipeline.run.setup import new_record
+from pipeline.run.work import RunSummary
+from pipeline.storage.lock import run_lock
+from pipeline.storage.store import Storage
 
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from facegpt.evaluation.card import figures_table, marks
 from jobs.cli import main
 from pipeline.config import load_config
-from pipeline.labelled import read_labelled
-from pipeline.portraits import spread_photos
-from pipeline.samples import collect
+from pipeline.photos.labelled import read_labelled
+from pipeline.photos.surest import spread_photos
+from pipeline.sources.samples import collect
 
 PHOTO = "portrait-spacesuit.png"
 # The face of the sample photo, by eye.

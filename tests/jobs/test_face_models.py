@@ -15,14 +15,14 @@ from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.conversion.mapping import Mapping
-from facegpt.training.portraits import check_trainable
-from facegpt.training.synthetic.shards import store_of
+from facegpt.training.data.shard_cache import store_of
+from facegpt.training.start.check_face_model import check_trainable
 from jobs.cli import main
-from pipeline.annotator import Checkpoint
+from pipeline.annotate.model_source import Checkpoint
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
-from pipeline.run import fingerprints_of, model_of
-from pipeline.run_record import check_same, new_record
+from pipeline.run.fingerprint import check_same
+from pipeline.run.setup import fingerprints_of, model_of, new_record
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:

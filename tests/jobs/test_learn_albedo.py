@@ -13,7 +13,7 @@ from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import load
 from facegpt.morphable import FaceModel, bundled
 from jobs.cli import main
-from pipeline.samples import collect
+from pipeline.sources.samples import collect
 from tests.jobs.test_evaluate import PHOTO
 
 

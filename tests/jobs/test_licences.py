@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.run
+import pipeline.run.annotate
 from facegpt.model.checkpoint import BUNDLED_FOLDER
 from jobs.cli import main
-from pipeline.annotator import Checkpoint
+from pipeline.annotate.model_source import Checkpoint
 from pipeline.config import RunConfig, load_config
-from pipeline.run_record import new_record, write_record
-from pipeline.storage import Storage
+from pipeline.output.run_json import write_record
+from pipeline.run.setup import new_record
+from pipeline.storage.store import Storage
 
 Said = pytest.CaptureFixture[str]
 
@@ -94,7 +95,7 @@ def test_what_is_free_is_let_through(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     def locked(*_: object) -> None:
         raise Through
 
-    monkeypatch.setattr(pipeline.run, "_locked", locked)
+    monkeypatch.setattr(pipeline.run.annotate, "_locked", locked)
     with pytest.raises(Through):
         main(["annotate", str(tmp_path / "photos"), str(tmp_path / "out"), "--commercial-only"])
 

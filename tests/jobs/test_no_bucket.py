@@ -12,9 +12,9 @@ from mock_s3 import connect, disconnect, mock_s3
 from PIL import Image
 from s3_secrets import SECRET_KEY, environment
 
-import pipeline.run
+import pipeline.run.setup
 from jobs.cli import main
-from pipeline import storage as storage_module
+from pipeline.storage import store as storage_module
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store with one bucket, `empty`."""
-    monkeypatch.setattr(pipeline.run, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
     connect(environment(endpoint), monkeypatch)
     if not storage_module.s3().exists("empty"):
         storage_module.s3().mkdir("empty")

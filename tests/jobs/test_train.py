@@ -10,11 +10,11 @@ import torch
 from tiny_training import write_config
 
 from facegpt.model.checkpoint import load
+from facegpt.training.data.pool import Batch
 from facegpt.training.loop import Trainer
-from facegpt.training.pool import Batch
 from jobs.cli import main
 from jobs.train import read_config
-from pipeline.samples import collect
+from pipeline.sources.samples import collect
 
 
 def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(

@@ -12,12 +12,12 @@ import yaml
 from tiny_backbones import CROP, backbone
 
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.backbone import load_backbone
+from facegpt.model.backbones.join import load_backbone
 from facegpt.model.checkpoint import Checkpoint, load
 from facegpt.morphable import bundled
 from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.retention import Retention
-from facegpt.training.synthetic.shards import HELD_OUT, render_shards
+from facegpt.training.data.shard_cache import HELD_OUT, render_shards
+from facegpt.training.loss.retention import Retention
 from jobs.cli import main
 from jobs.train import train
 

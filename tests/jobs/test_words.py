@@ -14,7 +14,7 @@ from PIL import Image
 
 from facegpt.morphable import bundled
 from jobs.cli import main
-from pipeline.samples import collect
+from pipeline.sources.samples import collect
 
 PHOTO = "portrait-spacesuit.png"
 Said = pytest.CaptureFixture[str]

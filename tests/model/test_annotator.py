@@ -8,11 +8,11 @@ import torch
 
 from facegpt.evaluation.geometry import rotation_error
 from facegpt.evaluation.rendered import evaluate_rendered
+from facegpt.language.captions import parse
 from facegpt.model.annotator import FaceAnnotator, sharpness
 from facegpt.morphable import Theta, bundled
 from facegpt.rendering import matrix_to_axis_angle, render
-from facegpt.training.synthetic.faces import SyntheticFaces, render_faces
-from facegpt.training.text.captions import parse
+from facegpt.synthetic.faces import SyntheticFaces, render_faces
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import torch
 from tiny_model import TEXTS, conv_model, pixels, processor, text_config
 from transformers import AutoModel, CLIPVisionConfig, LlavaConfig
 
+from facegpt.language.captions import SENTENCES, tidy
 from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, digest, load
 from facegpt.model.configuration import FaceGptConfig
-from facegpt.model.fit import PointFit
 from facegpt.model.generation import generate_faces
-from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.processing import EOS, FACE, IMAGE, NOT_WORDS, FaceGptProcessor, train_tokenizer
-from facegpt.model.vision import ConvVisionConfig, ConvVisionModel
-from facegpt.training.objectives import trunk_of
-from facegpt.training.text.captions import SENTENCES, tidy
+from facegpt.model.tower.config import ConvVisionConfig
+from facegpt.model.tower.point_fit import PointFit
+from facegpt.model.tower.vision import ConvVisionModel
 
 
 def test_theta_comes_from_the_face_token_and_depends_on_the_picture() -> None:

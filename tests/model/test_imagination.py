@@ -9,7 +9,7 @@ from tiny_model import conv_model, processor
 from facegpt.model.imagination import centred, imagine
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.rendering import Camera
-from facegpt.training.initial import let_imagine
+from facegpt.training.start.small_model import let_imagine
 
 PALETTE = torch.randn(5, 80, generator=torch.Generator().manual_seed(2))
 

@@ -7,7 +7,7 @@ import torch
 from facegpt.morphable import bundled
 from facegpt.morphable.mirror import LANDMARKS, Mirror
 from facegpt.rendering import linear_to_srgb, render
-from facegpt.training.synthetic.faces import render_faces
+from facegpt.synthetic.faces import render_faces
 
 SIZE = 112
 

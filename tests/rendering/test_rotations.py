@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 
 from facegpt import morphable
-from facegpt.rendering import (
-    axis_angle_to_matrix,
-    euler_to_matrix,
-    matrix_to_axis_angle,
-    matrix_to_euler,
-)
+from facegpt.rendering import axis_angle_to_matrix, euler_to_matrix, matrix_to_axis_angle, matrix_to_euler
 
 
 def angles(*degrees: float) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Work for `pipeline.sandbox` that dies, hangs or fails as an item tells it to."""
+"""Work for `pipeline.execution.sandbox` that dies, hangs or fails as an item tells it to."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from facegpt.model.annotation import FaceAnnotation
-from pipeline.weights import UsedWeight
+from pipeline.annotate.weights import UsedWeight
 
 
 class FakeFaceModel:
@@ -77,7 +77,7 @@ class FakeAnnotator:
 
 
 class FakeSource:
-    """A `pipeline.annotator.AnnotatorSource` of the stand-in."""
+    """A `pipeline.annotate.model_source.AnnotatorSource` of the stand-in."""
 
     crop_size = 112
     digest = "f" * 64

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.records import ShardTask
-from pipeline.shards import ShardLoader, read_manifest
+from pipeline.shards.manifest import ShardLoader, read_manifest
+from pipeline.shards.shard import ShardTask
 from pipeline.sources import Listing
-from pipeline.storage import Entry, Storage
+from pipeline.storage.locations import Entry
+from pipeline.storage.store import Storage
 
 
 def listed(location: str | Path, **options: Any) -> list[Entry]:

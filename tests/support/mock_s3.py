@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import s3fs
 
-from pipeline import storage
+from pipeline.storage import store as storage
 
 OTHER_SOURCES = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 """What would tell an S3 client of another store or other keys."""

@@ -7,14 +7,16 @@ import hashlib
 import numpy as np
 from fake_model import FakeAnnotator, FakeSource
 
-from pipeline.annotate import AnnotateFaces
-from pipeline.commit import commit_shard
+from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig
-from pipeline.fingerprint import fingerprints
-from pipeline.records import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord
-from pipeline.run_record import existing_run, new_record, write_record
-from pipeline.shards import ShardLoader, extend_manifest, read_manifest
-from pipeline.storage import Entry, Storage
+from pipeline.output.commit import commit_shard
+from pipeline.output.run_json import existing_run, write_record
+from pipeline.run.fingerprint import fingerprints
+from pipeline.run.setup import new_record
+from pipeline.shards.manifest import ShardLoader, extend_manifest, read_manifest
+from pipeline.shards.shard import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord
+from pipeline.storage.locations import Entry
+from pipeline.storage.store import Storage
 
 FACELESS, BROKEN = "n", "x"
 """What the name of a photo starts with if it has no face, or if it fails."""

@@ -30,7 +30,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from facegpt.model.backbone_processing import images_only
+from facegpt.model.backbones.processor import images_only
 
 CROP = 56
 TEXT = {

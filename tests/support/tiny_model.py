@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlavaConfig
 from facegpt.model.configuration import FaceGptConfig
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import EOS, FACE, IMAGE, FaceGptProcessor, train_tokenizer
-from facegpt.model.vision import ConvVisionConfig
+from facegpt.model.tower.config import ConvVisionConfig
 
 TEXTS = ["describe the face", "a face turned to the left. the mouth is open.", "is the mouth open", "yes."]
 

@@ -14,11 +14,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from facegpt.morphable.conversion.face import F64
-from facegpt.morphable.conversion.registration import (
-    Correspondence,
-    register,
-    small_motions,
-)
+from facegpt.morphable.conversion.registration import Correspondence, register, small_motions
 from facegpt.morphable.face_model import ACTIONS, FaceModel, safetensors_metadata, sorted_header
 
 FORMAT = "facegpt-face-model-mapping"

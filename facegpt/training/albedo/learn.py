@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import Skin
 from facegpt.training.albedo.modes import Modes, symmetric_modes, with_modes
 from facegpt.training.albedo.reading import Readings, read_albedo
-from facegpt.training.albedo.skin import Skin
-from facegpt.training.anchors import set_albedo
-from facegpt.training.objectives import trunk_of
+from facegpt.training.start.anchors import set_albedo
 
 ROUNDS = 3
 """Readings anew with the modes of those before: light and albedo part better the more of the albedo is known."""

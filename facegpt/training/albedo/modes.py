@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegpt.model.albedo import DARKEST, LIGHTEST
+from facegpt.model.tower.albedo_fit import DARKEST, LIGHTEST
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import Skin
 from facegpt.morphable.face_model import TENSORS
-from facegpt.training.albedo.skin import Skin
 
 SEEN_BY = 0.05
 """The least share of faces that must have shown a vertex."""

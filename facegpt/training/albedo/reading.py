@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import Skin
 from facegpt.rendering import (
     Camera,
     fit_light,
@@ -19,7 +20,6 @@ from facegpt.rendering import (
     vertex_normals,
 )
 from facegpt.training.albedo.modes import Modes
-from facegpt.training.albedo.skin import Skin
 
 SIDE = 112
 """Photos are read at so many px to a side: vertices of a face lie about two of these apart."""

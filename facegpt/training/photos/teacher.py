@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.point_subset import LossPoints
 from facegpt.training.config import TrainConfig
-from facegpt.training.losses import theta_losses
-from facegpt.training.objectives import trunk_of
+from facegpt.training.loss.losses import theta_losses
 from facegpt.training.photos.crops import wide_side
 from facegpt.training.photos.photometric import Photometric
 from facegpt.training.photos.views import Change, View, degraded
-from facegpt.training.points import LossPoints
 from facegpt.training.precision import autocast
 
 GEOMETRY = ("landmarks", "shape", "surface", "expression", "rotation", "translation")

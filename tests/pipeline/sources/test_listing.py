@@ -10,7 +10,7 @@ from listing import listed
 
 from pipeline.errors import UsageError
 from pipeline.sources import Listing
-from pipeline.storage import Entry, local_path, normalize, read_uri
+from pipeline.storage.locations import Entry, local_path, normalize, read_uri
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.sources import Fetcher
 from pipeline.sources import parquet as parquet_module
 from pipeline.sources.parquet import GroupReader
-from pipeline.storage import Entry
+from pipeline.storage.locations import Entry
 
 FETCH = Fetcher(10_000)
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -15,7 +15,7 @@ from pipeline.sources import Fetcher, Listing
 from pipeline.sources.blobs import stored
 from pipeline.sources.fetch import CAPTION_CHARACTERS
 from pipeline.sources.webdataset import MOST_OF_A_SAMPLE, _entries, sample_key
-from pipeline.storage import Entry
+from pipeline.storage.locations import Entry
 
 FETCH = Fetcher(10_000)
 

@@ -11,7 +11,7 @@ import os
 import signal
 from itertools import count
 
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 put = Storage.write
 

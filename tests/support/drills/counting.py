@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas
 
-from pipeline.run_record import existing_run
-from pipeline.storage import Storage
-from pipeline.verify import verify
+from pipeline.output.run_json import existing_run
+from pipeline.storage.store import Storage
+from pipeline.upkeep.verify import verify
 
 
 @dataclass(frozen=True)

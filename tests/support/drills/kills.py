@@ -123,7 +123,7 @@ DRILLS = (
     Drill("head node with the driver", head_and_driver, on_nodes=True),
     Drill("driver", driver),
     Drill("detect actor", one_of("MapBatches(Detect)")),
-    Drill("detect child", one_of("pipeline.sandbox")),
+    Drill("detect child", one_of("pipeline.execution.sandbox")),
     Drill("annotate actor", one_of("MapBatches(Annotate)")),
     Drill("commit actor", one_of("MapBatches(Commit)")),
     Drill("commit after its first put", nothing, "images/"),

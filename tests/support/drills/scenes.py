@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from drills.job import Job, commits
-from pipeline.samples import LIST, collect
+from pipeline.sources.samples import LIST, collect
 
 NULL = ("--model", "null", "--detector", "null")
 BUNDLED = ("--model", "bundled", "--detector", "dlib")

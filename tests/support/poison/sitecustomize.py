@@ -9,8 +9,8 @@ import os
 import re
 import signal
 
-from pipeline import decode as module
-from pipeline.config import DecodeConfig
+from facegpt.photo import decode as module
+from facegpt.photo.config import DecodeConfig
 
 real = module.decode
 

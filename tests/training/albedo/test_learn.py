@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegpt.model.fit import PointFit
+from facegpt.model.modeling import trunk_of
+from facegpt.model.tower.point_fit import PointFit
 from facegpt.morphable import FaceModel, Theta, bundled
+from facegpt.morphable.face_area import Skin
 from facegpt.morphable.mirror import Mirror
 from facegpt.rendering import linear_to_srgb, render
+from facegpt.synthetic.sampling import sample_face, stack
+from facegpt.synthetic.variants import light
 from facegpt.training.albedo.learn import carry_over, learn_albedo
 from facegpt.training.albedo.modes import Modes, symmetric_modes
-from facegpt.training.albedo.skin import Skin
-from facegpt.training.objectives import trunk_of
-from facegpt.training.synthetic.sampling import sample_face, stack
-from facegpt.training.synthetic.variants import light
 from tests.support.tiny_model import conv_model
 
 COUNT = 48

@@ -14,12 +14,11 @@ from facegpt.model.checkpoint import load
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import Theta, bundled
 from facegpt.rendering import linear_to_srgb, render
-from facegpt.training.config import TrainConfig
-from facegpt.training.losses import LossWeights
+from facegpt.synthetic.faces import render_faces
+from facegpt.training.config import LossWeights, TrainConfig
 from facegpt.training.photos.crops import PhotoCrops, wide_side
 from facegpt.training.photos.photometric import Photometric
 from facegpt.training.photos.teacher import MeanTeacher
-from facegpt.training.synthetic.faces import render_faces
 
 SIZE = 224
 CONFIG = TrainConfig(output="", bfloat16=False)

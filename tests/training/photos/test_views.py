@@ -9,9 +9,9 @@ import torch
 
 from facegpt.morphable import Theta, bundled
 from facegpt.rendering import render
+from facegpt.synthetic.faces import render_faces
 from facegpt.training.photos.crops import wide_side
 from facegpt.training.photos.views import Change, View, degraded
-from facegpt.training.synthetic.faces import render_faces
 
 SIZE = 112
 

@@ -1,0 +1,1 @@
+"""Any transformers image-text-to-text model as the backbone of a FaceGPT."""

@@ -1,0 +1,46 @@
+"""Where the points of a face model lie in a crop: heat maps of a small feature pyramid, read by centre of mass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from facegpt.model.tower.layers import convolution
+
+
+class PointMaps(nn.Module):
+    """Feature maps of falling size to K points (B,K,2) and their spread (B,K), in crop widths.
+
+    u runs right and v up from the middle of the crop. A point is the centre of mass of its heat map and its spread the
+    map's standard deviation: how unsure the net is (Nibali et al. 2018, arXiv 1801.07372). The pyramid carries what
+    the coarse maps know down to the finest (Lin et al. 2017, arXiv 1612.03144).
+    """
+
+    def __init__(self, inputs: list[int], width: int, count: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(size, width, 1) for size in inputs)
+        self.smooth = nn.ModuleList(convolution(width, width) for _ in inputs[:-1])
+        self.maps = nn.Conv2d(width, count, 1)
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        x = self.lateral[-1](features[-1])
+        for level in reversed(range(len(features) - 1)):
+            finer = self.lateral[level](features[level])
+            x = self.smooth[level](finer + nn.functional.interpolate(x, finer.shape[-2:], mode="nearest"))
+        heat = self.maps(x).float().flatten(2).softmax(-1)
+        side = x.shape[-1]
+        line = (torch.arange(side, device=x.device, dtype=torch.float32) + 0.5) / side - 0.5
+        v, u = torch.meshgrid(-line, line, indexing="ij")
+        cells = torch.stack([u.flatten(), v.flatten(), (u.square() + v.square()).flatten()], -1)
+        with torch.autocast(heat.device.type, enabled=False):
+            moments = heat @ cells
+        points = moments[..., :2]
+        variance = moments[..., 2] - points.square().sum(-1)
+        return points, variance.clamp(min=1e-6).sqrt()
+
+
+def colours_at(images: Tensor, points: Tensor, side: int = 28) -> Tensor:
+    """Colours (B,K,3) of images (B,3,W,W), blurred to `side` cells, at points (B,K,2) as `PointMaps` gives them."""
+    small = nn.functional.adaptive_avg_pool2d(images, side)
+    grid = (2 * points * points.new_tensor([1.0, -1.0]))[:, :, None]
+    return nn.functional.grid_sample(small, grid, padding_mode="border", align_corners=False)[..., 0].mT

@@ -1,0 +1,1 @@
+"""One photo: bounded decoding, face detectors, framing and crops."""

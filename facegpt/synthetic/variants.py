@@ -1,0 +1,85 @@
+"""One thing about a drawn face set to a value, and everything else left as it was drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facegpt.morphable import FaceModel
+from facegpt.rendering import LUMINANCE
+from facegpt.synthetic.sampling import CROP_CENTRE, F32, FaceSample, directional_light, rotation_matrix
+
+CHEEKS = ((0.020, 0.045), (-0.040, -0.020))
+"""Where the tone of the skin is read on the mean head: metres aside of and (negative) below the eyes, on the front."""
+
+
+class SkinTone:
+    """Sets the tone of the skin of faces of a face model.
+
+    The tone is the mean luminance of the cheeks' albedo. A change of it moves the albedo coefficients along their
+    regression on the tone over the model's examples, so that what goes with the tone of skin (lips, lids) goes along
+    and what does not (hair, brows, eyes) stays.
+    """
+
+    def __init__(self, model: FaceModel) -> None:
+        mean = model.mean.numpy()
+        aside, height = np.abs(mean[:, 0]), mean[:, 1]
+        (inner, outer), (low, high) = CHEEKS
+        cheeks = (aside > inner) & (aside < outer) & (height > low) & (height < high) & (mean[:, 2] > 0)
+        self._middle = float((model.albedo_mean.numpy()[cheeks] @ np.array(LUMINANCE)).mean())
+        self._reading = (model.albedo_basis.numpy()[:, cheeks] @ np.array(LUMINANCE)).mean(1)
+        examples = model.albedo_examples.numpy().astype(np.float64)
+        self.examples = self._middle + examples @ self._reading
+        """Tones of the model's examples."""
+        spread = self.examples - self.examples.mean()
+        slope = (examples - examples.mean(0)).T @ spread / (spread @ spread)
+        # The regression reproduces the tone but for rounding; this makes it exact.
+        self._slope = slope / (slope @ self._reading)
+
+    def of(self, albedo: F32) -> float:
+        """The tone of albedo coefficients (A,), linear luminance 0..1."""
+        return float(self._middle + albedo @ self._reading)
+
+    def set(self, sample: FaceSample, tone: float) -> FaceSample:
+        change = (tone - self.of(sample.albedo)) * self._slope
+        return replace(sample, albedo=(sample.albedo + change).astype(np.float32))
+
+
+def with_yaw(sample: FaceSample, yaw: float) -> FaceSample:
+    """The face turned to `yaw` (radians, positive to the image's right), pitch, roll and place in the crop kept."""
+    before, _ = cv2.Rodrigues(sample.rotation_vector.astype(np.float64))
+    # before = Rz(roll) Rx(pitch) Ry(yaw), as `rotation_matrix` builds it.
+    pitch = float(np.arcsin(np.clip(before[2, 1], -1, 1)))
+    roll = float(np.arctan2(-before[0, 1], before[1, 1]))
+    after = rotation_matrix(yaw, pitch, roll)
+    moved = sample.translation + (before - after) @ np.array(CROP_CENTRE)
+    return replace(
+        sample,
+        rotation_vector=cv2.Rodrigues(after)[0].reshape(3).astype(np.float32),
+        translation=moved.astype(np.float32),
+    )
+
+
+def with_shape_along(sample: FaceSample, direction: npt.NDArray[np.floating], place: float) -> FaceSample:
+    """The face whose shape lies at `place` along `direction` (S,), -0.5 and 0.5 being its ends; what is perpendicular
+    to it stays.
+    """
+    own = sample.shape @ direction / (direction @ direction)
+    return replace(sample, shape=(sample.shape + (place - own) * direction).astype(np.float32))
+
+
+def light(strength: float, aside: float = 0.0) -> F32:
+    """White light (27,) that gives a surface towards the camera the irradiance `strength`: from all sides if `aside` is
+    0, else a quarter of it from all sides and the rest from 60 degrees to the image's right (1) or left (-1).
+    """
+    around = np.zeros(9)
+    around[0] = 1 / 0.282095
+    total = around
+    if aside:
+        lamp = directional_light(np.array([aside * np.sqrt(3), 0.0, 1.0], np.float32))
+        facing = 0.282095 * lamp[0] + 0.488603 * lamp[2] + 0.630784 * lamp[6]
+        total = 0.25 * around + 0.75 * lamp / facing
+    return np.repeat(strength * total, 3).astype(np.float32)

@@ -1,0 +1,1 @@
+"""What training learns from: pools, augmentation, a cache of rendered faces, written labels."""

@@ -1,0 +1,1 @@
+"""What training starts from: a small model, a checkpoint, a mean of checkpoints, a backbone with adapters."""

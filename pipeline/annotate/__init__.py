@@ -1,0 +1,1 @@
+"""The second stage: from crops to rows of `faces`; where models come from."""

@@ -1,0 +1,148 @@
+"""The weights that a run uses: recognised by what the registry knows, or else by what their own card or header says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from facegpt.photo.config import DetectorConfig
+from facegpt.photo.detectors.base import DetectorError
+from facegpt.photo.detectors.registry import detector_class
+from pipeline.annotate.weights.registry import Kind, Weight, by_files, by_id, by_name
+from pipeline.errors import UsageError
+
+UNKNOWN = "unknown"
+PERMITTING = frozenset(
+    (
+        "apache-2.0",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsl-1.0",
+        "cc-by-4.0",
+        "cc0-1.0",
+        "isc",
+        "mit",
+        "unlicense",
+    )
+)
+"""Licences by SPDX identifier that permit commercial use without further conditions on who uses it."""
+WAYS_OUT: dict[Kind, str] = {
+    "detector": "--detector dlib is one that may be used",
+    "model": "--model bundled may be used; a checkpoint of yours says its licence in its folder's README.md, in a line "
+    "such as `license: apache-2.0`",
+    "face model": "--face-model bundled may be used, with a checkpoint that was trained on it",
+}
+
+
+@dataclass(frozen=True)
+class UsedWeight:
+    """Weights that were loaded, as run.json lists them: `sha256` by file name, `commercial` None where unknown."""
+
+    kind: Kind
+    name: str
+    source: str
+    sha256: Mapping[str, str]
+    licence: str
+    commercial: bool | None
+
+
+def used_model(name: str, folder: Path, sha256: Mapping[str, str]) -> UsedWeight:
+    """The checkpoint `name` in `folder`, whose weights' files have these hashes."""
+    known = by_files("model", sha256.values())
+    return _used("model", name, known, name, sha256, stated_licence(folder))
+
+
+def used_face_model(path: Path, sha256: str) -> UsedWeight:
+    """A stored face model with this sha256; raises UsageError if the file is something else."""
+    try:
+        with safe_open(str(path), "numpy") as file:
+            header: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UsageError(
+            f"{path} is no face model of this project ({error}); `facegpt import-face-model` makes one"
+        ) from None
+    stated = header.get("licence") or None
+    known = by_files("face model", [sha256])
+    if known is None:
+        named = by_id(header.get("id", ""))
+        # Who wrote another licence into the header than the one that the id stands for, meant the licence.
+        known = named if named is not None and stated in (None, named.licence) else None
+    return _used("face model", header.get("id", path.name), known, str(path), {path.name: sha256}, stated)
+
+
+def used_detector(config: DetectorConfig) -> UsedWeight:
+    """The detector's weights; raises facegpt.photo.detectors.DetectorError if there are none."""
+    files = {}
+    for path in detector_class(config.name).weight_files(config):
+        try:
+            files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DetectorError(f"detector {config.name!r} cannot read {path}: {error.strerror}") from error
+    known = by_files("detector", files.values()) if files else by_name("detector", config.name)
+    name = config.name if config.model is None else f"{config.name} {Path(config.model).name}"
+    return _used("detector", name, known, config.model or config.name, files, None)
+
+
+def used_null(kind: Kind) -> UsedWeight:
+    """What the dry mode loads in place of weights."""
+    return _used(kind, "null", by_name(kind, "null"), "null", {}, None)
+
+
+def _used(
+    kind: Kind, name: str, known: Weight | None, source: str, sha256: Mapping[str, str], stated: str | None
+) -> UsedWeight:
+    if known is not None:
+        return UsedWeight(kind, known.name, known.source, dict(sha256), known.licence, known.commercial)
+    return UsedWeight(kind, name, source, dict(sha256), stated or UNKNOWN, permits(stated))
+
+
+def stated_licence(folder: Path) -> str | None:
+    """The `license:` line of a model card's front matter (README.md); None if there is none."""
+    card = folder / "README.md"
+    if card.is_file():
+        for line in card.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("license:"):
+                return line.partition(":")[2].strip().strip("'\"") or None
+    return None
+
+
+def permits(licence: str | None) -> bool | None:
+    """Whether a licence that somebody states permits commercial use, as far as its SPDX identifier tells."""
+    identifier = (licence or "").lower()
+    if identifier in PERMITTING:
+        return True
+    return False if identifier.startswith("cc-by-nc") else None
+
+
+def listed(weights: Iterable[UsedWeight]) -> list[dict[str, Any]]:
+    """The weights as run.json lists them."""
+    return [asdict(weight) for weight in weights]
+
+
+def require_commercial(weights: Iterable[UsedWeight]) -> None:
+    """Raises UsageError if some are not known to permit commercial use; it names each of them, and the way out."""
+    refused = [weight for weight in weights if weight.commercial is not True]
+    if refused:
+        named = "; ".join(f"{_phrase(asdict(weight))}: {WAYS_OUT[weight.kind]}" for weight in refused)
+        raise UsageError(f"licences.commercial_only (--commercial-only) refuses {named}")
+
+
+def restricted(record: Mapping[str, Any]) -> list[str]:
+    """What run.json says of weights that may not be used commercially, or of which that is not known, in words."""
+    if "weights" not in record:
+        return ["run.json does not list the weights that were used"]
+    return [
+        f"{'commercial use unknown' if weight['commercial'] is None else 'no commercial use'}: {_phrase(weight)}"
+        for weight in record["weights"]
+        if weight["commercial"] is not True
+    ]
+
+
+def _phrase(weight: Mapping[str, Any]) -> str:
+    licence = "licence unknown" if weight["licence"] == UNKNOWN else weight["licence"]
+    return f"{weight['kind']} {weight['name']} ({licence})"

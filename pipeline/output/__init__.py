@@ -1,0 +1,1 @@
+"""What an OUTPUT holds: commits, tables, meshes, run.json."""

@@ -1,0 +1,49 @@
+"""GLB files with vertex colours, and the tar that packs those of a shard."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+
+from facegpt.morphable.glb import to_glb
+from pipeline.shards.shard import MeshData
+
+
+def pack(meshes: MeshData) -> bytes:
+    """The tar of a shard: FACE_ID.glb per face, made one after the other."""
+    order = sorted(range(len(meshes.names)), key=lambda index: meshes.names[index])
+    return tar_of(glb_of(meshes, index) for index in order)
+
+
+def glb_of(meshes: MeshData, index: int) -> tuple[str, bytes]:
+    """Name and bytes of one head's file."""
+    data = to_glb(meshes.vertices[index], meshes.triangles, meshes.colours[index])
+    return f"{meshes.names[index]}.glb", data
+
+
+def tar_of(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
+    """A tar of these files by name, sorted already, without times or owners: equal files give equal bytes."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return sink.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, memoryview]:
+    """The files in a tar by name, as views into `data`: a pack can be large."""
+    whole = memoryview(data)
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        return {
+            member.name: whole[member.offset_data : member.offset_data + member.size]
+            for member in tar.getmembers()
+        }
+
+
+def members(data: bytes) -> list[str]:
+    """The names in a tar."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        return tar.getnames()

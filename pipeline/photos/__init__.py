@@ -1,0 +1,1 @@
+"""Photos beside a run: read again, labelled, or cut for training."""

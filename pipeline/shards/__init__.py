@@ -1,0 +1,1 @@
+"""The manifest: which images an output knows, cut into shards."""

@@ -1,0 +1,1 @@
+"""What is done to an OUTPUT between runs: status, verify, repair, retry, forget."""

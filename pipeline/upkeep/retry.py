@@ -1,0 +1,143 @@
+"""Doing the failed images of an output again, with what the output was made with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline.annotate.model_source import AnnotatorSource
+from pipeline.config import config_of
+from pipeline.execution.progress import RunProgress
+from pipeline.output.commit import committed_shards, sound_commit
+from pipeline.output.committed import read_ledger
+from pipeline.output.run_json import existing_run, now
+from pipeline.run.fingerprint import check_same
+from pipeline.run.setup import check_licences, fingerprints_of, model_of
+from pipeline.run.work import Run, RunSummary, Say, conclude, work_through
+from pipeline.shards.manifest import Manifest, ShardLoader, read_manifest
+from pipeline.shards.shard import ShardTask
+from pipeline.storage.journal import replay
+from pipeline.storage.lock import run_lock
+from pipeline.storage.store import Storage
+
+READERS = 16
+WAY_OUT = "retry wants the settings, model and version of facegpt that the output was made with"
+NOTHING = RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which failed images: those with `reason` in their reason (in any case) and with this `stage`, where given."""
+
+    reason: str | None = None
+    stage: str | None = None
+
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Whether a ledger row is one of them."""
+        if row["status"] != "failed" or self.stage not in (None, row["stage"]):
+            return False
+        return self.reason is None or self.reason.casefold() in (row["reason"] or "").casefold()
+
+    def __str__(self) -> str:
+        reason = f" with {self.reason!r} in the reason" if self.reason is not None else ""
+        return f"failed images{reason}{f' in stage {self.stage}' if self.stage is not None else ''}"
+
+
+def retry(
+    output: str,
+    choice: Choice | None = None,
+    overrides: list[str] | None = None,
+    *,
+    source: AnnotatorSource | None = None,
+    say: Say = print,
+) -> RunSummary:
+    """Does the chosen failed images of `output` again; all other rows stay as they are.
+
+    Args:
+        output: a folder or s3:// prefix with a run.
+        choice: which of the failed images; all of them if not given.
+        overrides: `a.b=value`, for settings that change no row, such as `workers.detect=2`.
+        source: the model, if it is not the one that run.json names.
+        say: told each step in a line.
+
+    Returns:
+        What was done; images, faces and statuses are those of the images that were done again.
+
+    Raises:
+        UsageError: something that the user can put right; nothing has been changed then.
+    """
+    storage = Storage(output)
+    config = config_of(existing_run(storage)["config"], overrides)
+    source = source or model_of(config)
+    check_licences(config, source)
+    parts = fingerprints_of(config, source)
+    check_same(existing_run(storage), parts, storage.root, WAY_OUT)
+    with run_lock(storage):
+        for line in replay(storage):
+            say(line)
+        run = Run(storage, existing_run(storage), config, source)
+        return _retry(run, choice or Choice(), say)
+
+
+def _retry(run: Run, choice: Choice, say: Say) -> RunSummary:
+    storage = run.storage
+    tasks, outdated = failed_tasks(storage, read_manifest(storage), choice)
+    if outdated:
+        say(f"{outdated:,} {choice} are left as they are: a newer version of the file is in the output")
+    if not tasks:
+        say(f"nothing to do: no {choice} in {storage.root}")
+        return NOTHING
+    return _execute(run, tasks, str(choice), say)
+
+
+def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[list[ShardTask], int]:
+    """The chosen images of committed shards, by shard, and how many are left out since their file has changed since:
+    the version that failed is gone, and the one that is there now has a row of its own.
+    """
+    shards = committed_shards(storage)
+    with ThreadPoolExecutor(READERS) as pool:
+        failed = dict(zip(shards, pool.map(partial(_failed, storage, choice), shards), strict=True))
+    # Of all that is listed, only these are kept in mind: a manifest can be long.
+    wanted = set[str]().union(*failed.values())
+    newest: dict[str, str] = {}
+    chosen: list[ShardTask] = []
+    for task in map(ShardLoader(storage), manifest.shards):
+        listed = tuple(entry for entry in task.images if entry.uri in wanted)
+        newest |= {entry.uri: task.shard for entry in listed}
+        uris = failed.get(task.shard, set())
+        chosen.append(ShardTask(task.shard, tuple(entry for entry in listed if entry.uri in uris)))
+    tasks = [
+        ShardTask(task.shard, tuple(entry for entry in task.images if newest[entry.uri] == task.shard))
+        for task in chosen
+    ]
+    outdated = sum(len(task.images) for task in chosen) - sum(len(task.images) for task in tasks)
+    return [task for task in tasks if task.images], outdated
+
+
+def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
+    if not sound_commit(storage, shard)["statuses"].get("failed"):
+        return set()
+    table = read_ledger(storage, shard, ["uri", "status", "stage", "reason"])
+    return {row["uri"] for row in table.to_pylist() if choice.takes(row)}
+
+
+def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummary:
+    # Ray takes seconds to import, and a retry that finds nothing to do should not.
+    from pipeline.execution.cluster import cluster
+    from pipeline.execution.plan import plan_workers
+
+    started = now()
+    todo = sum(len(task.images) for task in tasks)
+    with cluster() as (cpus, gpus):
+        plan = plan_workers(run.config, cpus, gpus)
+        say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
+        with RunProgress() as progress:
+            progress.expect(todo)
+            errors = work_through(run, tasks, plan, progress, amends=True)
+    if not errors:
+        # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
+        replay(run.storage)
+    return conclude(run, plan, started, f"retry: {what}", len(tasks), errors, progress)

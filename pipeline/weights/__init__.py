@@ -1,6 +1,0 @@
-"""Weights and their licences: what is known of everything that can be loaded, and what a run uses."""
-
-from pipeline.weights.known import KNOWN, Kind, Weight
-from pipeline.weights.used import UsedWeight, require_commercial
-
-__all__ = ["KNOWN", "Kind", "UsedWeight", "Weight", "require_commercial"]
