@@ -20,8 +20,8 @@ from pipeline.storage.store import LOCK, Storage
 
 HOLD = """
 import sys
-from pipeline.lock import run_lock
-from pipeline.storage import Storage
+from pipeline.storage.lock import run_lock
+from pipeline.storage.store import Storage
 with run_lock(Storage(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -28,6 +28,7 @@ from pipeline.output.run_json import read_record, write_record
 from pipeline.run.setup import new_record
 from pipeline.shards.manifest import extend_manifest, read_manifest
 from pipeline.shards.shard import ShardTask
+from pipeline.storage import locations
 from pipeline.storage import store as storage_module
 from pipeline.storage.locations import read_uri
 from pipeline.storage.lock import run_lock
@@ -259,7 +260,7 @@ def test_retries_are_set_and_the_environment_may_set_others(
 ) -> None:
     connect(upstream)
     config = storage_module.s3().s3._client_config
-    assert config.retries == {"mode": "legacy", "total_max_attempts": storage_module.ATTEMPTS}
+    assert config.retries == {"mode": "legacy", "total_max_attempts": locations.ATTEMPTS}
     assert (config.connect_timeout, config.read_timeout) == (10, 60)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     connect(upstream)
