@@ -57,7 +57,7 @@ def test_others_and_who_sleeps_until_woken_are_not() -> None:
 
 RUN = """
 import ray, threading, time
-from pipeline.graph import cluster
+from pipeline.execution.cluster import cluster
 
 code = '''
 def work():
