@@ -83,7 +83,7 @@ class NullAnnotator:
         return bundled()
 
     def crops_at_once(self, share: float) -> int:
-        """As many as a model takes on the CPU: it needs next to no memory."""
+        """Takes as many as a model does on the CPU: it needs next to no memory."""
         return 32
 
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FaceAnnotation]:
@@ -121,7 +121,7 @@ class NullAnnotator:
 
 @cache
 def _projected(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The lens (focal length, cx, cy), and the mean face's landmarks (68, 2), in pixels of a crop of `size` px."""
+    """Computes the lens (focal length, cx, cy), and the mean face's landmarks (68, 2), in px of a crop of `size` px."""
     import torch
 
     from facegpt.morphable import bundled

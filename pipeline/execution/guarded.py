@@ -30,7 +30,7 @@ class GuardedDetect:
         self.sandbox = Sandbox(made, config.workers.image_seconds)
 
     def __call__(self, task: ShardTask) -> DetectedShard:
-        """Every image of the task has exactly one record in the result, in the task's order.
+        """Detects in each image of the task, which has exactly one record in the result, in the task's order.
 
         Raises:
             pipeline.execution.sandbox.SandboxError: the detector cannot be loaded.

@@ -98,7 +98,14 @@ def used_null(kind: Kind) -> UsedWeight:
 def _as_stated(
     kind: Kind, name: str, source: str, sha256: Mapping[str, str], licence: str | None
 ) -> UsedWeight:
-    return UsedWeight(kind, name, source, dict(sha256), licence or UNKNOWN, permits(licence))
+    return UsedWeight(
+        kind=kind,
+        name=name,
+        source=source,
+        sha256=dict(sha256),
+        licence=licence or UNKNOWN,
+        commercial=permits(licence),
+    )
 
 
 def _as_registered(weight: Weight | None, stated: UsedWeight) -> UsedWeight:
