@@ -128,7 +128,7 @@ def _complain(errors: dict[str, str]) -> None:
 
 
 def line(summary: RunSummary, output: str) -> str:
-    """The run in one line."""
+    """Describes the run in one line."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.statuses.items()))
     rate = summary.images / max(summary.seconds, 1e-9)
     return (
@@ -157,6 +157,7 @@ def _count(text: str) -> int:
 
 
 def share(text: str) -> float:
+    """Parses a share in 0..1; raises argparse.ArgumentTypeError."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError("must lie between 0 and 1")

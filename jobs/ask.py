@@ -7,14 +7,16 @@ import sys
 
 import numpy as np
 
-from facegpt.model.checkpoint import BUNDLED, CheckpointError, load
+from facegpt.bundled import BUNDLED
+from facegpt.model.checkpoint import CheckpointError, load
 from facegpt.model.generation import generate_faces
 from jobs.annotate import add_commercial_only
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
+from pipeline.annotate.weights import require_commercial
 from pipeline.config import load_config
 from pipeline.errors import NothingRanError, UsageError
 from pipeline.photos.one_photo import faces_in
-from pipeline.run.setup import check_licences
+from pipeline.run.setup import weights_of
 
 EXAMPLES = """\
   facegpt ask photo.jpg "is the mouth open"
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("QUESTION is empty")
     config = load_config(args.config, [*args.set, *args.licences])
     if config.licences.commercial_only:
-        check_licences(config, Checkpoint(args.model, config.model.face_model))
+        require_commercial(weights_of(config, CheckpointSource(args.model, config.model.face_model)))
     try:
         checkpoint = load(args.model)
     except CheckpointError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from facegpt.bundled import BUNDLED
 from facegpt.evaluation.audit import audit_checkpoint
 from facegpt.evaluation.card import (
     CardError,
@@ -26,7 +27,7 @@ from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions, ev
 from facegpt.evaluation.photos import measure_labelled, measure_photos
 from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import BUNDLED, CheckpointError
+from facegpt.model.checkpoint import CheckpointError
 from facegpt.synthetic.faces import concatenate, render_faces
 from facegpt.training.data.shard_cache import HELD_OUT
 from pipeline.config import RunConfig, load_config

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 
-from facegpt.model.checkpoint import BUNDLED, load
+from facegpt.bundled import BUNDLED
+from facegpt.model.checkpoint import load
 from facegpt.model.imagination import TEMPERATURE, imagine
+from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import bundled
 from facegpt.morphable.sheet import PICTURE, write_faces
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
 from pipeline.annotate.weights import require_commercial
 from pipeline.errors import UsageError
 
@@ -50,12 +52,14 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1 or args.seed < 0 or args.temperature < 0:
         raise UsageError("--count is at least 1, --seed and --temperature are not negative")
     if args.commercial_only:
-        require_commercial(Checkpoint(args.model).weights)
+        require_commercial(CheckpointSource(args.model).weights)
     torch.set_num_threads(2)
     model = bundled()
     try:
         checkpoint = load(args.model)
-        if checkpoint.model.config.face_model_sha256 != model.sha256:
+        settings = checkpoint.model.config
+        trained_on = FaceModelName(settings.face_model_id, settings.face_model_sha256)
+        if mismatch(trained_on, FaceModelName(model.id, model.sha256)):
             raise UsageError(f"{args.model} was trained on another face model than {model.id}")
         seeds = range(args.seed, args.seed + args.count)
         theta = imagine(

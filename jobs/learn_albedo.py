@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facegpt.bundled import BUNDLED
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import BUNDLED, CheckpointError
+from facegpt.model.checkpoint import CheckpointError
 from facegpt.morphable import Theta
 from facegpt.rendering import matrix_to_axis_angle
 from facegpt.training.albedo.learn import carry_over, learn_albedo

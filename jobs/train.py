@@ -21,8 +21,9 @@ from typing import Any
 import torch
 import yaml
 
+from facegpt.bundled import BUNDLED
 from facegpt.morphable import FaceModel, bundled
-from facegpt.morphable.formats.load import BUNDLED, stored_model
+from facegpt.morphable.formats.load import stored_model
 from facegpt.training.config import TrainConfig, train_config
 from facegpt.training.data.pool import shards_needed
 from facegpt.training.data.shard_cache import HELD_OUT, render_shards

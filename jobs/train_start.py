@@ -12,6 +12,7 @@ from facegpt.model.backbones.processor import BackboneError, load_processor
 from facegpt.model.checkpoint import Checkpoint, CheckpointError, load, locate
 from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.processing import FaceGptProcessor, FaceProcessor
+from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import FaceModel
 from facegpt.training.config import TrainConfig
 from facegpt.training.data.writer import small_processor
@@ -76,12 +77,12 @@ def _checkpoint(config: TrainConfig, name: str, face_model: FaceModel) -> Checkp
             trunk_of(checkpoint.model)
     except (CheckpointError, TypeError) as error:
         raise UsageError(f"cannot start from {name}: {error}") from None
-    known = checkpoint.model.config
-    if known.face_model_sha256 != face_model.sha256:
+    settings = checkpoint.model.config
+    trained_on = FaceModelName(settings.face_model_id, settings.face_model_sha256)
+    if other := mismatch(trained_on, FaceModelName(face_model.id, face_model.sha256)):
         raise UsageError(
-            f"cannot start from {name}: it was trained on face model {known.face_model_id} "
-            f"({known.face_model_sha256[:8]}), not on {face_model.id} ({face_model.sha256[:8]}); "
-            "train from untrained weights (no `initial`), or with that face model"
+            f"cannot start from {name}: it {other}; train from untrained weights (no `initial`), or with that face "
+            "model"
         )
     return checkpoint
 

@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from facegpt.bundled import BUNDLED
 from facegpt.language.agreement import agreement
 from facegpt.language.attributes import describe
 from facegpt.memory import is_out_of_memory
 from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.batching import batch_for
-from facegpt.model.checkpoint import BUNDLED, MORE_MEMORY, Checkpoint, CheckpointError, load
+from facegpt.model.checkpoint import MORE_MEMORY, Checkpoint, CheckpointError, load
 from facegpt.model.generation import generate_faces
+from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
 from facegpt.rendering.psnr import psnr
@@ -39,11 +41,9 @@ class FaceAnnotator:
 
     def __init__(self, checkpoint: Checkpoint, face_model: FaceModel, device: str = "cpu") -> None:
         config = checkpoint.model.config
-        if config.face_model_sha256 != face_model.sha256:
-            raise ValueError(
-                f"the checkpoint was trained on face model {config.face_model_id} ({config.face_model_sha256[:8]}), "
-                f"not on {face_model.id} ({face_model.sha256[:8]})"
-            )
+        trained_on = FaceModelName(config.face_model_id, config.face_model_sha256)
+        if other := mismatch(trained_on, FaceModelName(face_model.id, face_model.sha256)):
+            raise ValueError(f"the checkpoint {other}")
         self.checkpoint, self.face_model, self.device = checkpoint, face_model, device
 
     @classmethod

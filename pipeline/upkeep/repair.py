@@ -7,7 +7,7 @@ import re
 
 from pipeline.errors import UsageError, describe, located
 from pipeline.output.commit import FOLDER, committed_shards, read_commit, sound_commit
-from pipeline.output.run_json import OWN
+from pipeline.output.run_json import RUN_FOLDERS
 from pipeline.shards.manifest import read_manifest
 from pipeline.shards.tombstones import FOLDER as TOMBSTONES
 from pipeline.storage.journal import JOURNAL, replay
@@ -127,7 +127,7 @@ def _keys_of(shard: str) -> set[str]:
 
 def _is_temporary(key: str) -> bool:
     folder, _, name = key.rpartition("/")
-    ours = folder in ("", JOURNAL, TOMBSTONES) or f"{folder}/".startswith(OWN)
+    ours = folder in ("", JOURNAL, TOMBSTONES) or f"{folder}/".startswith(RUN_FOLDERS)
     return ours and TEMPORARY.fullmatch(name) is not None
 
 

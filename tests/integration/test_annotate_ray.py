@@ -223,8 +223,8 @@ def test_waves_of_shards_are_executed_while_the_listing_goes_on(
     gate = threading.Event()
     original, walk = graph.execute, Listing.__iter__
 
-    def execute(refs: Any, *rest: Any) -> Iterator[Any]:
-        yield from original(refs, *rest)
+    def execute(refs: Any, *rest: Any, **flags: Any) -> Iterator[Any]:
+        yield from original(refs, *rest, **flags)
         executed.append(len(refs))
         gate.set()
 

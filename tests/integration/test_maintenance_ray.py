@@ -35,7 +35,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
 
 
 @pytest.fixture

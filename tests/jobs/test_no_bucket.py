@@ -26,7 +26,7 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store with one bucket, `empty`."""
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
     connect(environment(endpoint), monkeypatch)
     if not storage_module.s3().exists("empty"):
         storage_module.s3().mkdir("empty")

@@ -10,9 +10,11 @@ import torch
 from tiny_model import TEXTS, conv_model, pixels, processor, text_config
 from transformers import AutoModel, CLIPVisionConfig, LlavaConfig
 
+from facegpt.bundled import BUNDLED_CHECKPOINT
 from facegpt.language.captions import SENTENCES, tidy
-from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, digest, load
+from facegpt.model.checkpoint import CheckpointError, load
 from facegpt.model.configuration import FaceGptConfig
+from facegpt.model.digest import digest
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.processing import EOS, FACE, IMAGE, NOT_WORDS, FaceGptProcessor, train_tokenizer
@@ -260,4 +262,4 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_bundled_checkpoint_is_small_enough_to_ship() -> None:
-    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) <= 40e6
+    assert sum(path.stat().st_size for path in BUNDLED_CHECKPOINT.iterdir()) <= 40e6

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facegpt.bundled import BUNDLED
 from facegpt.memory import is_out_of_memory
 from facegpt.morphable.bundled import bundled
 from facegpt.morphable.face_model import FaceModel
@@ -18,7 +19,6 @@ from facegpt.morphable.formats.ict import NEUTRAL, read_ict
 from facegpt.morphable.formats.landmarks import read_landmarks
 from facegpt.morphable.formats.raw import FaceModelError, Point, RawModel
 
-BUNDLED = "bundled"
 KINDS = (
     "'bundled', a .safetensors of this project, BFM 2009's 01_MorphableModel.mat or Deep3D's BFM_model_front.mat, "
     "BFM 2017/2019 .h5, FLAME .pkl, ICT-FaceKit's folder FaceXModel, GNM Head .npz"

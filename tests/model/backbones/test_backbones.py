@@ -14,11 +14,12 @@ from torch import Tensor
 
 from facegpt.model.backbones.join import load_backbone, with_face
 from facegpt.model.backbones.processor import BackboneError, BackboneProcessor, load_processor
-from facegpt.model.checkpoint import digest, load
+from facegpt.model.checkpoint import load
+from facegpt.model.digest import digest
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import bundled
-from pipeline.annotate.model_source import Checkpoint as StoredCheckpoint
+from pipeline.annotate.model_source import CheckpointSource
 
 INSTRUCTION = "describe the face"
 
@@ -160,10 +161,10 @@ def test_a_chat_template_is_part_of_who_a_checkpoint_is(tmp_path: Path) -> None:
     spoken.save_pretrained(tmp_path)
     (template,) = tmp_path.glob("*.jinja")
     before = digest(tmp_path)
-    assert StoredCheckpoint(str(tmp_path)).digest == before
+    assert CheckpointSource(str(tmp_path)).digest == before
     template.write_text(template.read_text().replace("assistant", "model"))
     assert digest(tmp_path) != before
-    assert StoredCheckpoint(str(tmp_path)).digest == digest(tmp_path)
+    assert CheckpointSource(str(tmp_path)).digest == digest(tmp_path)
 
 
 def again_of(checkpoint: Any) -> tuple[Any, Any]:

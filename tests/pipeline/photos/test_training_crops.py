@@ -17,8 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import existing_run, write_record
 from pipeline.photos.training_crops import cut_photos
-from pipeline.run.fingerprint import fingerprints
-from pipeline.run.setup import new_record
+from pipeline.run.setup import new_record, set_up
 from pipeline.shards.manifest import ShardLoader, extend_manifest, read_manifest
 from pipeline.sources import Listing
 from pipeline.sources.samples import collect
@@ -39,8 +38,7 @@ def test_every_face_large_enough_is_cut_wider(tmp_path: Path) -> None:
 def annotate(photos: Path, output: Path, overrides: list[str]) -> Storage:
     """A run without Ray: what the stages do, one after the other."""
     config, source, storage = load_config(None, overrides), FakeSource(), Storage(str(output))
-    parts = fingerprints(config, source.digest)
-    write_record(storage, new_record(config, source, parts))
+    write_record(storage, new_record(set_up(config, source)))
     fingerprint = str(existing_run(storage)["fingerprint"])
     entries = [entry for chunk in Listing(str(photos)) for entry in chunk]
     detect = DetectAndCrop(config, source.crop_size)

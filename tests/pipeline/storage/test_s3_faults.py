@@ -25,7 +25,7 @@ from pipeline.errors import UsageError
 from pipeline.execution.worker import Worker
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import read_record, write_record
-from pipeline.run.setup import new_record
+from pipeline.run.setup import new_record, set_up
 from pipeline.shards.manifest import extend_manifest, read_manifest
 from pipeline.shards.shard import ShardTask
 from pipeline.storage import locations
@@ -81,7 +81,7 @@ def annotated(output: str) -> Storage:
     """Every stage in this process, from the listing to the commits."""
     storage, source = Storage(output), NullSource()
     assert read_record(storage) is None
-    write_record(storage, new_record(CONFIG, source, {}))
+    write_record(storage, new_record(set_up(CONFIG, source)))
     images = listed(f"s3://{BUCKET}/in")
     extend_manifest(storage, read_manifest(storage), images, 5)
     detect = DetectAndCrop(CONFIG, source.crop_size)

@@ -23,7 +23,7 @@ from small_output import (
 from pipeline.errors import UsageError
 from pipeline.output.commit import commit_shard
 from pipeline.output.meshes import unpack
-from pipeline.output.run_json import existing_run, own_keys, write_record
+from pipeline.output.run_json import existing_run, run_keys, write_record
 from pipeline.shards.manifest import ShardLoader, extend_manifest, read_known, read_manifest
 from pipeline.shards.tombstones import read_tombstones, tombstone_table
 from pipeline.storage.locations import Entry
@@ -213,7 +213,7 @@ def test_a_store_that_refuses_is_one_line_and_the_same_command_goes_on(
 
 def test_tombstones_outlive_a_replaced_output(output: Storage) -> None:
     forget(output, [image_id_of("a")])
-    output.delete(list(own_keys(output)))
+    output.delete(list(run_keys(output)))
     assert output.keys() == ["run.json", "tombstones/0000.parquet"]
 
 

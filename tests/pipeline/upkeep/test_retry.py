@@ -11,7 +11,7 @@ from small_output import BROKEN, Death, MortalStorage, annotated, contents, entr
 import pipeline.run.setup
 from jobs.cli import main
 from pipeline.errors import UsageError
-from pipeline.execution.worker import commit_stage
+from pipeline.execution.stages import commit_stage
 from pipeline.output.amend import amend_shard
 from pipeline.output.run_json import existing_run
 from pipeline.shards.manifest import read_manifest
@@ -25,7 +25,7 @@ SHARDS = ["0000-000000", "0000-000001", "0000-000002"]
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
 
 
 @pytest.fixture
