@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.output.commit import ledger
-from pipeline.output.committed import put_shard, read_shard
-from pipeline.output.meshes import glb_of
+from pipeline.output.commit import ledger_table
+from pipeline.output.meshes import encode_glb
+from pipeline.output.shard_files import read_shard, rewrite_shard
 from pipeline.shards.shard import AnnotatedShard, ShardOutcome
-from pipeline.storage.journal import finish, rewriting
+from pipeline.storage.journal import finish_rewrite, rewrite_atomically
 from pipeline.storage.store import Storage
 
 
@@ -33,10 +33,10 @@ def amend_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> Sh
     Raises:
         UsageError: the committed shard is damaged, or does not hold these images.
     """
-    finish(storage, shard.shard)
+    finish_rewrite(storage, shard.shard)
     old = read_shard(storage, shard.shard)
     uris = {record.uri for record in shard.images}
-    fresh = ledger(shard.images)
+    fresh = ledger_table(shard.images)
     images = _exchanged(old.images, fresh)
     kept = old.faces.filter(pc.invert(_among(old.faces["uri"], uris)))
     schema = shard.faces.schema
@@ -46,10 +46,10 @@ def amend_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> Sh
     faces = _ordered(pa.concat_tables([kept.cast(schema), shard.faces]), images)
     meshes = dict(old.meshes)
     if shard.meshes is not None:
-        made = (glb_of(shard.meshes, index) for index in range(len(shard.meshes.names)))
+        made = (encode_glb(shard.meshes, index) for index in range(len(shard.meshes.names)))
         meshes |= {name: data for name, data in made if name not in meshes}
-    with rewriting(storage, shard.shard) as changes:
-        put_shard(changes, old, images, faces, meshes, fingerprint)
+    with rewrite_atomically(storage, shard.shard) as changes:
+        rewrite_shard(changes, old, images, faces, meshes, fingerprint)
     return ShardOutcome(
         shard=shard.shard,
         images=fresh.num_rows,

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.output.meshes import pack
+from pipeline.output.meshes import pack_meshes
 from pipeline.shards.shard import AnnotatedShard, ImageRecord, ShardOutcome
 from pipeline.storage.store import Storage
 from pipeline.storage.tables import to_parquet
@@ -39,13 +39,13 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
     Raises:
         OSError: the output cannot be written.
     """
-    images = ledger(shard.images)
+    images = ledger_table(shard.images)
     files = {
         f"images/{shard.shard}.parquet": to_parquet(images),
         f"faces/{shard.shard}.parquet": to_parquet(shard.faces),
     }
     if shard.meshes is not None and shard.meshes.names:
-        files[f"meshes/{shard.shard}.tar"] = pack(shard.meshes)
+        files[f"meshes/{shard.shard}.tar"] = pack_meshes(shard.meshes)
     outcome = ShardOutcome(
         shard=shard.shard,
         images=images.num_rows,
@@ -63,7 +63,7 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
     return outcome
 
 
-def ledger(records: list[ImageRecord]) -> pa.Table:
+def ledger_table(records: list[ImageRecord]) -> pa.Table:
     """Records as rows of the table `images`."""
     return pa.Table.from_pylist([asdict(record) for record in records], schema=images_schema())
 
@@ -102,19 +102,19 @@ def read_commit(storage: Storage, shard: str) -> dict[str, Any]:
     return commit
 
 
-def sound_commit(storage: Storage, shard: str) -> dict[str, Any]:
+def read_valid_commit(storage: Storage, shard: str) -> dict[str, Any]:
     """The record of a commit; raises UsageError if it cannot be read, or lacks something."""
     key = f"{FOLDER}/{shard}.json"
     try:
         commit = read_commit(storage, shard)
     except (FileNotFoundError, ValueError) as error:
-        raise UsageError(damaged(key, f"cannot be read ({error})")) from None
+        raise UsageError(damage_message(key, f"cannot be read ({error})")) from None
     missing = sorted(name for name, kind in SAID.items() if not isinstance(commit.get(name), kind))
     if missing:
-        raise UsageError(damaged(key, f"does not say its {', '.join(missing)}"))
+        raise UsageError(damage_message(key, f"does not say its {', '.join(missing)}"))
     return commit
 
 
-def damaged(key: str, what: str) -> str:
+def damage_message(key: str, what: str) -> str:
     """What to say of a file of a committed shard that is not as it was committed."""
     return f"{key} {what}: `facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"

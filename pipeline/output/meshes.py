@@ -10,19 +10,19 @@ from facegpt.morphable.glb import to_glb
 from pipeline.shards.shard import MeshData
 
 
-def pack(meshes: MeshData) -> bytes:
+def pack_meshes(meshes: MeshData) -> bytes:
     """The tar of a shard: FACE_ID.glb per face, made one after the other."""
     order = sorted(range(len(meshes.names)), key=lambda index: meshes.names[index])
-    return tar_of(glb_of(meshes, index) for index in order)
+    return write_tar(encode_glb(meshes, index) for index in order)
 
 
-def glb_of(meshes: MeshData, index: int) -> tuple[str, bytes]:
+def encode_glb(meshes: MeshData, index: int) -> tuple[str, bytes]:
     """Name and bytes of one head's file."""
     data = to_glb(meshes.vertices[index], meshes.triangles, meshes.colours[index])
     return f"{meshes.names[index]}.glb", data
 
 
-def tar_of(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
+def write_tar(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
     """A tar of these files by name, sorted already, without times or owners: equal files give equal bytes."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -33,7 +33,7 @@ def tar_of(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
     return sink.getvalue()
 
 
-def unpack(data: bytes) -> dict[str, memoryview]:
+def unpack_tar(data: bytes) -> dict[str, memoryview]:
     """The files in a tar by name, as views into `data`: a pack can be large."""
     whole = memoryview(data)
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
@@ -43,7 +43,7 @@ def unpack(data: bytes) -> dict[str, memoryview]:
         }
 
 
-def members(data: bytes) -> list[str]:
+def tar_names(data: bytes) -> list[str]:
     """The names in a tar."""
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         return tar.getnames()

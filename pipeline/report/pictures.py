@@ -44,7 +44,7 @@ def crop_side(row: Row) -> int:
     return round(2 * float(row["camera"][1]) + 1)
 
 
-def to_side(row: Row, side: int) -> Pixels:
+def crop_transform(row: Row, side: int) -> Pixels:
     """The matrix (2, 3) from pixels of the upright original to a crop drawn `side` pixels wide."""
     scale = side / crop_side(row)
     matrix = np.asarray(row["crop_matrix"], dtype=np.float64).reshape(2, 3) * scale
@@ -52,7 +52,7 @@ def to_side(row: Row, side: int) -> Pixels:
     return matrix
 
 
-def with_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
+def draw_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
     """Draws the 68 iBUG points (68, 2), in pixels of `crop`, as contours and dots."""
     fine = 4
     canvas = crop.resize((crop.width * fine, crop.height * fine), Image.Resampling.BICUBIC)
@@ -78,7 +78,7 @@ def theta_of(row: Row) -> Theta:
     return Theta(**values, rotation_vector=matrix_to_axis_angle(rotation))
 
 
-def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
+def turn_head(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
     """The same head turned to the side that the photo hides, whole and in the middle of the picture."""
     facing_right = float(theta.rotation[0, 0, 2]) > 0
     angle = math.radians(-TURN_DEGREES if facing_right else TURN_DEGREES)
@@ -91,14 +91,14 @@ def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
     return replace(theta, rotation_vector=matrix_to_axis_angle(rotation), translation=translation)
 
 
-def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
+def render_face(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
     """Renders the face over `backdrop` (the crop), or, without one, turned to its hidden side over a plain ground."""
     theta = theta_of(row)
     multiplier = float(row["camera"][0]) / crop_side(row)
     fine = 2
     with torch.no_grad():
         if backdrop is None:
-            theta = turned(model, theta, multiplier)
+            theta = turn_head(model, theta, multiplier)
         picture = render(model, theta, side * fine, focal_multiplier=multiplier)
     colours = linear_to_srgb(picture.image)[0].permute(1, 2, 0).numpy()
     if backdrop is None:
@@ -112,7 +112,7 @@ def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int
     )
 
 
-def pictures(
+def draw_pictures(
     model: FaceModel | None, row: Row, photo: NDArray[np.uint8] | None, side: int = SIDE
 ) -> dict[str, Image.Image]:
     """The pictures of one face by name; without the photo or the face model, those that need none.
@@ -125,15 +125,15 @@ def pictures(
     """
     made: dict[str, Image.Image] = {}
     if photo is not None:
-        matrix = to_side(row, side)
+        matrix = crop_transform(row, side)
         crop = Image.fromarray(cut(photo, matrix, side))
         points = np.asarray(row["landmarks68"], dtype=np.float64).reshape(68, 2)
         made["photo"] = crop
-        made["landmarks"] = with_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2])
+        made["landmarks"] = draw_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2])
         if model is not None:
-            made["reconstruction"] = rendered(model, row, crop, side)
+            made["reconstruction"] = render_face(model, row, crop, side)
     if model is not None:
-        made["turned"] = rendered(model, row, None, side)
+        made["turned"] = render_face(model, row, None, side)
     return made
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.output.commit import committed_shards
-from pipeline.output.committed import read_table
 from pipeline.output.run_json import existing_run
+from pipeline.output.shard_files import read_table
 from pipeline.storage.store import Storage
 from schemas import Provenance, read_provenance
 
@@ -99,7 +99,7 @@ def read_output(output: str) -> Output:
     return Output(storage, record, shards, statuses, reasons, size, faces, provenance)
 
 
-def choose(faces: pa.Table, shown: int = SHOWN) -> list[int]:
+def choose_faces(faces: pa.Table, shown: int = SHOWN) -> list[int]:
     """The rows of `faces` to show, best quality first: all of them if they are few enough.
 
     Otherwise a quarter of the `shown` are those of the lowest quality, and the rest is spaced evenly over the run's
@@ -122,7 +122,7 @@ def quarter(shown: int) -> int:
     return shown // 4
 
 
-def whole_rows(output: Output, rows: Iterable[int]) -> list[dict[str, Any]]:
+def read_rows(output: Output, rows: Iterable[int]) -> list[dict[str, Any]]:
     """All columns of the faces at `rows` of `output.faces`, in the order given."""
     wanted = output.faces.take(pa.array(list(rows), pa.int64())).select(["face_id", "shard"]).to_pylist()
     found: dict[str, dict[str, Any]] = {}

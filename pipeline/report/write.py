@@ -19,8 +19,17 @@ from pipeline.errors import UsageError, describe
 from pipeline.photos.reread import entries_of, open_photo
 from pipeline.report.facts import facts
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
-from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
+from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, draw_pictures
+from pipeline.report.read import (
+    SHOWN,
+    STATUSES,
+    Output,
+    choose_faces,
+    numbers,
+    quarter,
+    read_output,
+    read_rows,
+)
 
 LABELS = {
     "annotated": "with faces",
@@ -71,7 +80,7 @@ def render_page(read: Output, shown: int = SHOWN) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string((here / "page.html.j2").read_text("utf-8"))
     photos, n_faces = sum(read.statuses.values()), read.faces.num_rows
-    chosen = choose(read.faces, shown)
+    chosen = choose_faces(read.faces, shown)
     segments = [
         Segment(status, LABELS[status], read.statuses[status]) for status in STATUSES if read.statuses[status]
     ]
@@ -109,7 +118,7 @@ def render_page(read: Output, shown: int = SHOWN) -> str:
 
 def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
     """The chosen rows, each with its `pictures` by panel and, where the photo cannot be had, `note`."""
-    rows = whole_rows(read, chosen)
+    rows = read_rows(read, chosen)
     model = bundled()
     made_with = read.provenance.face_model_sha256 if read.provenance else None
     drawable = model if model.sha256 == made_with else None
@@ -117,7 +126,9 @@ def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
     entries = entries_of(read.storage, rows)
     for row in rows:
         photo, row["note"] = open_photo(row, config, entries.get((row["shard"], row["uri"])))
-        row["pictures"] = {name: data_uri(image) for name, image in pictures(drawable, row, photo).items()}
+        row["pictures"] = {
+            name: data_uri(image) for name, image in draw_pictures(drawable, row, photo).items()
+        }
         row["note"] = row["note"] or f"not drawn: the face model is not {model.id} of this version"
     return rows
 

@@ -19,7 +19,7 @@ from pipeline.shards.feed import Feed
 from pipeline.shards.manifest import read_manifest
 from pipeline.shards.shard import ShardRef
 from pipeline.shards.tombstones import read_tombstones
-from pipeline.storage.journal import replay
+from pipeline.storage.journal import replay_journal
 from pipeline.storage.locations import normalize
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
@@ -79,11 +79,11 @@ def _locked(
     fresh = new_record(config, source, parts)
     if record is not None and not replace:
         check_same(record, parts, storage.root)
-    if record is not None and (finished := replay(storage)):
+    if record is not None and (finished := replay_journal(storage)):
         say("; ".join(finished))
         record = read_record(storage, any_version=replace)
-    skip = read_tombstones(storage).hold
-    with Feed(storage, location, config.shards, limit=limit, skip=skip, anew=replace) as feed:
+    skip = read_tombstones(storage).covers
+    with Feed(storage, location, config.shards, limit=limit, skip=skip, ignore_manifest=replace) as feed:
         feed.wait()
         changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
         say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
@@ -127,7 +127,7 @@ def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
         feed.start(workers)
         wave = [*left, *feed.wave(0 if left else SHARDS_PER_WORKER * workers)]
         say(_found(feed, location))
-        todo = sum(ref.n_images for ref in left) + feed.fresh
+        todo = sum(ref.n_images for ref in left) + feed.new_images
         shards = f"{len(wave):,} shards" if feed.is_listed else "shards, and counting,"
         known = f"; {len(done):,} shards are committed already" if done else ""
         say(
@@ -150,9 +150,11 @@ def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
 def _found(feed: Feed, location: str) -> str:
     counts = feed.counts
     so_far = "" if feed.is_listed else " so far; listing goes on beside the work"
-    others = f" ({counts.ignored:,} with other extensions left out)" if counts.ignored else ""
+    others = f" ({counts.other_files:,} with other extensions left out)" if counts.other_files else ""
     known = (
-        f", beside {counts.known_containers:,} known tars or Parquet files" if counts.known_containers else ""
+        f", beside {counts.skipped_containers:,} known tars or Parquet files"
+        if counts.skipped_containers
+        else ""
     )
-    forgotten = f"; {feed.skipped:,} forgotten ones stay out" if feed.skipped else ""
-    return f"{counts.found:,} images in {location}{others}{known}{so_far}{forgotten}"
+    forgotten = f"; {feed.skipped_images:,} forgotten ones stay out" if feed.skipped_images else ""
+    return f"{counts.images:,} images in {location}{others}{known}{so_far}{forgotten}"

@@ -16,18 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import UsageError, located
+from pipeline.errors import UsageError, describe_with_path
 from pipeline.output.commit import committed_shards
-from pipeline.output.committed import put_shard, read_ledger, read_shard, remove_shard
 from pipeline.output.run_json import KEY, existing_run
+from pipeline.output.shard_files import read_ledger, read_shard, remove_shard, rewrite_shard
 from pipeline.shards.manifest import FOLDER as MANIFEST
 from pipeline.shards.manifest import open_part
 from pipeline.shards.tombstones import FOLDER, read_tombstones, tombstone_table
-from pipeline.storage.journal import Changes, replay, rewriting
+from pipeline.storage.journal import Rewrite, replay_journal, rewrite_atomically
 from pipeline.storage.locations import Entry, normalize
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
-from pipeline.storage.tables import read_group, to_parquet
+from pipeline.storage.tables import read_row_group, to_parquet
 from pipeline.upkeep.repair import sweep
 
 READERS = 16
@@ -72,7 +72,7 @@ def forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
 
 
 def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
-    said = replay(storage)
+    said = replay_journal(storage)
     tombstones = read_tombstones(storage)
     wanted = {image_id.lower() for image_id in image_ids}
     found = _find(storage, wanted)
@@ -92,7 +92,7 @@ def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
     faces = 0
     try:
         if found:
-            with rewriting(storage, "forget") as changes:
+            with rewrite_atomically(storage, "forget") as changes:
                 faces = sum(_forget_in(storage, changes, shard, there) for shard in found)
                 entries = _forget_listed(storage, changes, found)
                 changes.write(
@@ -106,8 +106,8 @@ def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
         raise
     except Exception as error:
         raise UsageError(
-            f"cannot change OUTPUT {storage.root}: {type(error).__name__}: {located(error)}; put that right, and the "
-            "same command again goes on from here"
+            f"cannot change OUTPUT {storage.root}: {type(error).__name__}: {describe_with_path(error)}; "
+            "put that right, and the same command again goes on from here"
         ) from error
     return Forgotten(
         images=len(there),
@@ -138,21 +138,21 @@ def _among(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
     return pc.is_in(column, pa.array(sorted(values), pa.string()))
 
 
-def _forget_in(storage: Storage, changes: Changes, shard: str, image_ids: set[str]) -> int:
+def _forget_in(storage: Storage, changes: Rewrite, shard: str, image_ids: set[str]) -> int:
     """Takes the images out of one shard; returns how many faces went with them."""
     old = read_shard(storage, shard)
     images, faces = (
         table.filter(pc.invert(_among(table["image_id"], image_ids))) for table in (old.images, old.faces)
     )
     if images.num_rows:
-        put_shard(changes, old, images, faces, old.meshes, str(old.commit["fingerprint"]))
+        rewrite_shard(changes, old, images, faces, old.meshes, str(old.commit["fingerprint"]))
     else:
         remove_shard(changes, old)
     return int(old.faces.num_rows - faces.num_rows)
 
 
 def _forget_listed(
-    storage: Storage, changes: Changes, found: dict[str, list[dict[str, Any]]]
+    storage: Storage, changes: Rewrite, found: dict[str, list[dict[str, Any]]]
 ) -> list[tuple[str, Entry]]:
     """Takes the images out of the manifest; returns their ids and what was listed of them.
 
@@ -169,7 +169,7 @@ def _forget_listed(
         with pq.ParquetWriter(sink, file.schema_arrow, compression="zstd") as writer:
             # Group by group: where a group is a shard, it stays one.
             for group in range(file.num_row_groups):
-                writer.write_table(_kept(read_group(file, group), ids, gone))
+                writer.write_table(_kept(read_row_group(file, group), ids, gone))
         if len(gone) > before:
             changes.write(key, sink.getvalue())
     lost = Counter({key: len(left) for key, left in ids.items() if left})
@@ -193,7 +193,7 @@ def _kept(table: pa.Table, ids: dict[tuple[str, str], list[str]], gone: list[tup
     return table.filter(pa.array(keep, pa.bool_()))
 
 
-def _forget_inputs(changes: Changes, record: dict[str, Any], uris: set[str]) -> None:
+def _forget_inputs(changes: Rewrite, record: dict[str, Any], uris: set[str]) -> None:
     """Takes an input that was just one of these images out of run.json."""
     touched = False
     for invocation in record["invocations"]:

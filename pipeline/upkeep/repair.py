@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 
-from pipeline.errors import UsageError, describe, located
-from pipeline.output.commit import FOLDER, committed_shards, read_commit, sound_commit
+from pipeline.errors import UsageError, describe, describe_with_path
+from pipeline.output.commit import FOLDER, committed_shards, read_commit, read_valid_commit
 from pipeline.output.run_json import OWN
 from pipeline.shards.manifest import read_manifest
 from pipeline.shards.tombstones import FOLDER as TOMBSTONES
-from pipeline.storage.journal import JOURNAL, replay
+from pipeline.storage.journal import JOURNAL, replay_journal
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
 
@@ -32,7 +32,7 @@ def repair(storage: Storage) -> list[str]:
     """
     try:
         with run_lock(storage):
-            said = replay(storage)
+            said = replay_journal(storage)
             withdrawn, kept = withdraw(storage)
             return said + withdrawn + sweep(storage, kept)
     except UsageError:
@@ -40,8 +40,8 @@ def repair(storage: Storage) -> list[str]:
     except Exception as error:
         # s3fs and botocore raise many types; each of them means the same to the user.
         raise UsageError(
-            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {located(error)}; put that right, "
-            "and the same command again goes on from here"
+            f"cannot repair OUTPUT {storage.root}: {type(error).__name__}: {describe_with_path(error)}; "
+            "put that right, and the same command again goes on from here"
         ) from error
 
 
@@ -70,7 +70,7 @@ def _trouble(storage: Storage, shard: str) -> tuple[str, set[str]]:
     if files is None:
         return "its commit cannot be read", _keys_of(shard)
     try:
-        sound_commit(storage, shard)
+        read_valid_commit(storage, shard)
     except UsageError:
         return "its commit does not say all that it should", set(files)
     for key, digest in files.items():

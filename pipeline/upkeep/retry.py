@@ -11,15 +11,15 @@ from typing import Any
 from pipeline.annotate.model_source import AnnotatorSource
 from pipeline.config import config_of
 from pipeline.execution.progress import RunProgress
-from pipeline.output.commit import committed_shards, sound_commit
-from pipeline.output.committed import read_ledger
+from pipeline.output.commit import committed_shards, read_valid_commit
 from pipeline.output.run_json import existing_run, now
+from pipeline.output.shard_files import read_ledger
 from pipeline.run.fingerprint import check_same
 from pipeline.run.setup import check_licences, fingerprints_of, model_of
 from pipeline.run.work import Run, RunSummary, Say, conclude, work_through
 from pipeline.shards.manifest import Manifest, ShardLoader, read_manifest
 from pipeline.shards.shard import ShardTask
-from pipeline.storage.journal import replay
+from pipeline.storage.journal import replay_journal
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
 
@@ -76,7 +76,7 @@ def retry(
     parts = fingerprints_of(config, source)
     check_same(existing_run(storage), parts, storage.root, WAY_OUT)
     with run_lock(storage):
-        for line in replay(storage):
+        for line in replay_journal(storage):
             say(line)
         run = Run(storage, existing_run(storage), config, source)
         return _retry(run, choice or Choice(), say)
@@ -118,7 +118,7 @@ def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[
 
 
 def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
-    if not sound_commit(storage, shard)["statuses"].get("failed"):
+    if not read_valid_commit(storage, shard)["statuses"].get("failed"):
         return set()
     table = read_ledger(storage, shard, ["uri", "status", "stage", "reason"])
     return {row["uri"] for row in table.to_pylist() if choice.takes(row)}
@@ -139,5 +139,5 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
             errors = work_through(run, tasks, plan, progress, amends=True)
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
-        replay(run.storage)
+        replay_journal(run.storage)
     return conclude(run, plan, started, f"retry: {what}", len(tasks), errors, progress)

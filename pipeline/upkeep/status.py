@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from pipeline.output.commit import committed_shards, sound_commit
+from pipeline.output.commit import committed_shards, read_valid_commit
 from pipeline.shards.manifest import read_manifest
 from pipeline.shards.tombstones import read_tombstones
 from pipeline.storage.store import Storage
@@ -39,7 +39,7 @@ def read_status(storage: Storage) -> RunStatus:
         UsageError: one of them is damaged.
     """
     manifest = read_manifest(storage)
-    commits = [sound_commit(storage, shard) for shard in committed_shards(storage)]
+    commits = [read_valid_commit(storage, shard) for shard in committed_shards(storage)]
     statuses: Counter[str] = Counter()
     for commit in commits:
         statuses.update(commit["statuses"])

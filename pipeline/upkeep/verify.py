@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UsageError, describe
-from pipeline.output.commit import FOLDER, committed_shards, sound_commit
-from pipeline.output.meshes import members
+from pipeline.output.commit import FOLDER, committed_shards, read_valid_commit
+from pipeline.output.meshes import tar_names
 from pipeline.shards.manifest import ShardLoader, read_manifest
 from pipeline.shards.shard import ShardTask
 from pipeline.shards.tombstones import Tombstones, read_tombstones
-from pipeline.storage.journal import pending
+from pipeline.storage.journal import pending_rewrites
 from pipeline.storage.store import Storage
 from pipeline.storage.tables import from_parquet
 from schemas import STATUSES, images_schema, read_provenance
@@ -54,7 +54,7 @@ def verify(storage: Storage, fingerprint: str) -> Verdict:
         fingerprint: the run's; every commit and table must carry it.
     """
     verdict = Verdict()
-    for key in pending(storage):
+    for key in pending_rewrites(storage):
         verdict.problems.append(
             f"{key}: a change was interrupted; annotate, retry, forget and verify --repair finish it"
         )
@@ -96,7 +96,7 @@ def _tombstones(storage: Storage, verdict: Verdict) -> Tombstones:
 
 
 def _check_listed(task: ShardTask, tombstones: Tombstones, verdict: Verdict) -> None:
-    back = sum(tombstones.hold(entry) for entry in task.images)
+    back = sum(tombstones.covers(entry) for entry in task.images)
     if back:
         verdict.problems.append(f"shard {task.shard}: the manifest lists {back} forgotten images")
 
@@ -112,7 +112,7 @@ def _check_shard(
     """Checks one committed shard; returns the keys that its commit names."""
     shard, problems = task.shard, verdict.problems
     try:
-        commit = sound_commit(storage, shard)
+        commit = read_valid_commit(storage, shard)
         named = {str(file["path"]): str(file["sha256"]) for file in commit["files"]}
     except UsageError as error:
         problems.append(str(error))
@@ -234,7 +234,7 @@ def _check_pairs(shard: str, images: pa.Table, faces: pa.Table, problems: list[s
 def _check_meshes(shard: str, faces: pa.Table, data: dict[str, bytes], verdict: Verdict) -> None:
     key = f"meshes/{shard}.tar"
     try:
-        packed = Counter(members(data[key])) if key in data else Counter[str]()
+        packed = Counter(tar_names(data[key])) if key in data else Counter[str]()
     except tarfile.TarError as error:
         verdict.problems.append(f"{key}: not a tar file ({error})")
         return

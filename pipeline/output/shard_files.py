@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.output.commit import FOLDER, commit_record, damaged, file_entry, sound_commit
-from pipeline.output.meshes import tar_of, unpack
+from pipeline.output.commit import FOLDER, commit_record, damage_message, file_entry, read_valid_commit
+from pipeline.output.meshes import unpack_tar, write_tar
 from pipeline.shards.shard import ShardOutcome
-from pipeline.storage.journal import Changes
+from pipeline.storage.journal import Rewrite
 from pipeline.storage.store import Storage
 from pipeline.storage.tables import from_parquet, to_parquet
 
@@ -37,18 +37,18 @@ def read_shard(storage: Storage, shard: str) -> CommittedShard:
     Raises:
         UsageError: its files are not those of its commit: changing them would hide it.
     """
-    commit = sound_commit(storage, shard)
+    commit = read_valid_commit(storage, shard)
     data: dict[str, bytes] = {}
     for file in commit["files"]:
         data[file["path"]] = _read(storage, file["path"])
         if hashlib.sha256(data[file["path"]]).hexdigest() != file["sha256"]:
-            raise UsageError(damaged(file["path"], "has changed since it was committed"))
+            raise UsageError(damage_message(file["path"], "has changed since it was committed"))
     images, faces = (
         _table(f"{name}/{shard}.parquet", data.get(f"{name}/{shard}.parquet", b""))
         for name in ("images", "faces")
     )
     pack = data.get(f"meshes/{shard}.tar")
-    return CommittedShard(shard, commit, images, faces, {} if pack is None else {**unpack(pack)})
+    return CommittedShard(shard, commit, images, faces, {} if pack is None else {**unpack_tar(pack)})
 
 
 def read_ledger(storage: Storage, shard: str, columns: list[str]) -> pa.Table:
@@ -65,7 +65,7 @@ def _read(storage: Storage, key: str) -> bytes:
     try:
         return storage.read(key)
     except FileNotFoundError:
-        raise UsageError(damaged(key, "is missing")) from None
+        raise UsageError(damage_message(key, "is missing")) from None
 
 
 def _table(key: str, data: bytes, columns: list[str] | None = None) -> pa.Table:
@@ -73,15 +73,15 @@ def _table(key: str, data: bytes, columns: list[str] | None = None) -> pa.Table:
         table = from_parquet(data, columns)
     except (pa.ArrowInvalid, OSError):
         # Arrow says OSError of pages that do not unpack.
-        raise UsageError(damaged(key, "is no sound Parquet file")) from None
+        raise UsageError(damage_message(key, "is no sound Parquet file")) from None
     missing = set(columns or ()) - set(table.column_names)
     if missing:
-        raise UsageError(damaged(key, f"has no column {', '.join(sorted(missing))}"))
+        raise UsageError(damage_message(key, f"has no column {', '.join(sorted(missing))}"))
     return table
 
 
-def put_shard(
-    changes: Changes,
+def rewrite_shard(
+    changes: Rewrite,
     old: CommittedShard,
     images: pa.Table,
     faces: pa.Table,
@@ -94,7 +94,7 @@ def put_shard(
     used = sorted((name, data) for name, data in meshes.items() if name in named)
     files = {f"images/{shard}.parquet": to_parquet(images), f"faces/{shard}.parquet": to_parquet(faces)}
     if used:
-        files[f"meshes/{shard}.tar"] = tar_of(used)
+        files[f"meshes/{shard}.tar"] = write_tar(used)
     outcome = ShardOutcome(
         shard=shard,
         images=images.num_rows,
@@ -111,6 +111,6 @@ def put_shard(
     changes.write(f"{FOLDER}/{shard}.json", commit_record(outcome, fingerprint, entries))
 
 
-def remove_shard(changes: Changes, old: CommittedShard) -> None:
+def remove_shard(changes: Rewrite, old: CommittedShard) -> None:
     """Adds to `changes` what it takes for `old` to be gone."""
     changes.remove(f"{FOLDER}/{old.shard}.json", *(file["path"] for file in old.commit["files"]))
