@@ -80,7 +80,7 @@ class Cutter:
 
     @property
     def unwritten_images(self) -> int:
-        """The number of images in shards that are cut but not written."""
+        """Number of images in shards that are cut but not written."""
         return sum(len(task.images) for task in self._tasks)
 
     def _cut(self, size: int) -> None:

@@ -25,7 +25,7 @@ from pipeline.storage.store import Storage
 from pipeline.storage.tables import open_parquet_bytes, read_row_group
 from schemas import manifest_schema
 
-FOLDER = "manifest"
+MANIFEST = "manifest"
 COMPLETE = b"facegpt_whole_containers"
 """Metadata key of a part: digests of the tars and Parquet files whose images all stand in it and in those before it."""
 
@@ -44,7 +44,7 @@ class Manifest:
 
     @property
     def n_images(self) -> int:
-        """The number of images in all shards."""
+        """Number of images in all shards."""
         return sum(ref.n_images for ref in self.shards)
 
 
@@ -87,7 +87,7 @@ def write_part(
         tasks: the shards, with ids of this generation.
         complete: containers whose images all stand in this part and those before it.
     """
-    key = f"{FOLDER}/{generation:04d}-{part:05d}.parquet"
+    key = f"{MANIFEST}/{generation:04d}-{part:05d}.parquet"
     schema = manifest_schema()
     if complete:
         containers = json.dumps([entry_digest(container).hex() for container in complete])
@@ -152,19 +152,20 @@ class ShardLoader:
 
 def _part_keys(storage: Storage) -> list[str]:
     """Lists the keys of the manifest's parts, in the order of generations and parts."""
-    return [key for key in storage.keys(FOLDER) if key.endswith(".parquet")]
+    return [key for key in storage.keys(MANIFEST) if key.endswith(".parquet")]
 
 
 def _generation(key: str) -> int:
     """Returns the generation in a part's key, zero where there is none."""
-    match = re.match(r"\d+", key.removeprefix(f"{FOLDER}/"))
+    match = re.match(r"\d+", key.removeprefix(f"{MANIFEST}/"))
     return int(match[0]) if match else 0
 
 
-def _damage_message(storage: Storage, key: str, what: str) -> str:
+def _damage_message(storage: Storage, key: str, damage: str) -> str:
+    """Formats the error line for a damaged part of the manifest."""
     return (
-        f"{storage.uri(key)} {what}: nothing else says which images OUTPUT knows, so put this file back as it was, or "
-        "start again with a new OUTPUT or `annotate --replace`"
+        f"{storage.uri(key)} {damage}: nothing else says which images OUTPUT knows, so put this file back as it was, "
+        "or start again with a new OUTPUT or `annotate --replace`"
     )
 
 

@@ -17,7 +17,7 @@ from pipeline.storage.store import Storage
 from pipeline.storage.tables import from_parquet
 from schemas import tombstones_schema
 
-FOLDER = "tombstones"
+TOMBSTONES = "tombstones"
 REASON = "forgotten: `facegpt forget` removed an image with the same bytes"
 
 
@@ -45,7 +45,7 @@ def read_tombstones(storage: Storage) -> Tombstones:
     Raises:
         UsageError: a table cannot be read. Without it, what was forgotten could come back.
     """
-    keys = [key for key in storage.keys(FOLDER) if key.endswith(".parquet")]
+    keys = [key for key in storage.keys(TOMBSTONES) if key.endswith(".parquet")]
     tables = [_read_table(storage, key) for key in keys]
     ids, versions = (
         frozenset(value for table in tables for value in table[name].to_pylist())
@@ -74,5 +74,6 @@ def _read_table(storage: Storage, key: str) -> pa.Table:
     return table
 
 
-def _damage_message(storage: Storage, key: str, what: str) -> str:
-    return f"{storage.uri(key)} {what}: put it back as it was, since without it what was forgotten could come back"
+def _damage_message(storage: Storage, key: str, damage: str) -> str:
+    """Formats the error line for a damaged table of tombstones."""
+    return f"{storage.uri(key)} {damage}: put it back as it was, since without it what was forgotten could come back"

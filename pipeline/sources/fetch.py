@@ -59,6 +59,7 @@ class Fetcher:
         return Fetched(read_uri(entry.uri, self.max_bytes, entry.size))
 
     def _check_size(self, size: int) -> None:
+        """Raises ValueError if an image is larger than `max_bytes`."""
         if size > self.max_bytes:
             raise ValueError(f"larger than {self.max_bytes:,} bytes (decode.max_bytes)")
 

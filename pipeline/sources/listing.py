@@ -184,6 +184,7 @@ class Listing:
 
 
 def _list_containers(containers: list[Entry]) -> Iterator[list[Item]]:
+    """Yields what containers hold, in chunks of several containers in turn."""
     return interleave([partial(_list_container, container) for container in containers], CONTAINERS_AT_ONCE)
 
 

@@ -58,6 +58,7 @@ def _open(uri: str) -> Any:
 
 
 def _read_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Yields the lines of a text, without empty ones and those that start with #."""
     for line in text:
         name = line.strip()
         if name and not name.startswith("#"):
@@ -65,6 +66,7 @@ def _read_lines(text: io.TextIOWrapper) -> Iterator[str]:
 
 
 def _read_csv(uri: str, text: io.TextIOWrapper) -> Iterator[str]:
+    """Yields the column of URIs of a CSV file, without empty cells."""
     rows = csv.reader(text)
     header = next(rows, [])
     column = header.index(_uri_column(uri, header))
@@ -74,6 +76,7 @@ def _read_csv(uri: str, text: io.TextIOWrapper) -> Iterator[str]:
 
 
 def _read_parquet(uri: str) -> Iterator[str]:
+    """Yields the column of URIs of a Parquet file, without empty cells."""
     with open_parquet(uri) as file:
         column = _uri_column(uri, [field.name for field in file.schema_arrow if is_text(field.type)])
         for batch in file.iter_batches(4096, columns=[column]):

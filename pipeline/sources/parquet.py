@@ -161,6 +161,7 @@ class GroupReader:
         self._first = self._next = 0
 
     def _values_at(self, batch: Any, row: int) -> tuple[bytes | None, str | None]:
+        """Returns the bytes and the caption in a row of a record batch."""
         value = batch.column(self._image_column)[row].as_py()
         if self._field and value is not None:
             value = value[self._field]

@@ -83,6 +83,7 @@ class _Prefetcher(Generic[A]):
                 continue
 
     def _run(self, make: Callable[[], Iterator[A]]) -> None:
+        """Puts the chunks into the queue, then None, or the error that ended the iterator."""
         try:
             for chunk in iter_chunks(make()):
                 self._queue.put(chunk)

@@ -24,7 +24,7 @@ from pipeline.storage.store import Storage
 JOURNAL = ".journal"
 FORMAT = "facegpt-journal"
 RECORD_SUFFIX = ".json"
-COMMITS = "commits/"
+LAST_FOLDER = "commits/"
 """Folder that is written after everything else, and deleted from before it: a commit never names a missing file."""
 
 
@@ -40,12 +40,12 @@ class Rewrite:
 
     @property
     def record_key(self) -> str:
-        """The key of the journal's record."""
+        """Key of the journal's record."""
         return self.attempt + RECORD_SUFFIX
 
     @property
     def staged(self) -> list[str]:
-        """The keys of the staged files: the journal without its record."""
+        """Keys of the staged files: the journal without its record."""
         return [str(file["staged"]) for file in self.files]
 
     def write(self, key: str, data: bytes) -> None:
@@ -129,10 +129,10 @@ def replay_journal(storage: Storage) -> list[str]:
 def _apply(storage: Storage, key: str) -> int:
     """Puts every file in its place, then removes the journal, its record first; returns the number of files."""
     record = _read_record(storage, key)
-    storage.delete([path for path in record["remove"] if path.startswith(COMMITS)])
-    for file in sorted(record["write"], key=lambda file: str(file["path"]).startswith(COMMITS)):
+    storage.delete([path for path in record["remove"] if path.startswith(LAST_FOLDER)])
+    for file in sorted(record["write"], key=lambda file: str(file["path"]).startswith(LAST_FOLDER)):
         storage.write(file["path"], _read_staged(storage, key, file))
-    storage.delete([path for path in record["remove"] if not path.startswith(COMMITS)])
+    storage.delete([path for path in record["remove"] if not path.startswith(LAST_FOLDER)])
     # As long as there is a record, all that it names is there.
     storage.delete([key])
     storage.delete([file["staged"] for file in record["write"]])
@@ -190,6 +190,7 @@ def _require_writable(storage: Storage, keys: Iterable[str]) -> None:
 
 
 def _damage_message(storage: Storage, key: str, why: str) -> str:
+    """Formats the error line for a journal that cannot be replayed."""
     return (
         f"the journal {storage.uri(key)} cannot be replayed: {why}; remove it by hand to give its change up, then "
         "`facegpt verify OUTPUT --repair`"

@@ -207,6 +207,7 @@ def birth_of(pid: int) -> str:
 
 
 def _in_use_message(where: str, holder: Holder | None) -> str:
+    """Formats the error line for an output that another run holds; `holder` is None if its lock is not written yet."""
     if holder is None:
         return f"another run is just taking hold of OUTPUT {where}: try again in a moment"
     ends = "" if holder.host == socket.gethostname() else f"; last sign of life {holder.alive}"

@@ -117,6 +117,7 @@ class Storage:
         return sorted(key for key in self._keys(prefix) if hidden or not _is_hidden(key, prefix))
 
     def _keys(self, prefix: str) -> Iterator[str]:
+        """Yields all keys below a folder, in any order."""
         if self.remote:
             base = self._s3_path(prefix).rstrip("/")
             cut = len(self._s3_path(""))
@@ -187,4 +188,5 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def _is_hidden(key: str, prefix: str) -> bool:
+    """Tells whether a part of the key below `prefix` starts with a dot."""
     return any(part.startswith(".") for part in key.removeprefix(prefix).split("/"))

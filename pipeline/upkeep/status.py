@@ -1,4 +1,4 @@
-"""How far an output is, from its manifest and commits alone."""
+"""Status of an output: how far it is, from its manifest and commits alone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipeline.storage.store import Storage
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Counts: images known and done, shards known and committed, faces, meshes, images by status, and forgotten ones
-    (which are in no other count).
+    """Counts of an output: images and shards in the manifest and committed (`_done`), faces, meshes, images by status,
+    and forgotten ones, which are in no other count.
     """
 
     images: int
@@ -29,6 +29,7 @@ class RunStatus:
 
     @property
     def is_complete(self) -> bool:
+        """Whether every shard is committed."""
         return self.shards == self.shards_done
 
 

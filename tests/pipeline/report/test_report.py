@@ -21,7 +21,7 @@ from pipeline.errors import UsageError
 from pipeline.report import write_report
 from pipeline.report.figures import Segment, histogram, stacked_bar
 from pipeline.report.pictures import crop_transform, draw_pictures, render_face
-from pipeline.report.read import choose_faces, read_output, read_rows
+from pipeline.report.read import choose_faces, read_report_data, read_rows
 
 OTHERS = [
     {"status": "no_face", "stage": "detect", "reason": None},
@@ -89,7 +89,7 @@ def test_four_pictures_for_each_face_and_no_address_outside(output: Path) -> Non
 @pytest.mark.parametrize("index", range(4))
 def test_the_reconstruction_lies_on_the_photo(output: Path, index: int) -> None:
     """The synthetic photo *is* the rendering of these parameters, so every convention shows as an error here."""
-    read = read_output(str(output))
+    read = read_report_data(str(output))
     row = read_rows(read, [index])[0]
     photo = np.asarray(Image.open(row["uri"]).convert("RGB"))
     drawn = draw_pictures(bundled(), row, photo)
@@ -100,7 +100,7 @@ def test_the_reconstruction_lies_on_the_photo(output: Path, index: int) -> None:
 
 
 def test_one_pixel_beside_is_told_from_right(output: Path) -> None:
-    row = read_rows(read_output(str(output)), [2])[0]
+    row = read_rows(read_report_data(str(output)), [2])[0]
     crop = Image.fromarray(
         cut(np.asarray(Image.open(row["uri"]).convert("RGB")), crop_transform(row, 224), 224)
     )
