@@ -170,10 +170,10 @@ def test_an_image_that_was_forgotten_before_is_no_error(output: Storage) -> None
     forget(output, [image_id_of("a")])
     before = contents(output)
     done = forget(output, [image_id_of("a")])
-    assert (done.images, done.known) == (0, 1)
+    assert (done.images, done.forgotten_before) == (0, 1)
     assert contents(output) == before
     done = forget(output, [image_id_of("a"), image_id_of("b")])
-    assert (done.images, done.known, done.rows) == (1, 1, 1)
+    assert (done.images, done.forgotten_before, done.rows) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_store_that_refuses_is_one_line_and_the_same_command_goes_on(
     with pytest.raises(UsageError, match=r"^cannot change OUTPUT .*: Death: .*the same command again"):
         forget(MortalStorage(output.root, operation, False), [image_id_of("a")])
     done = forget(output, [image_id_of("a")])
-    assert done.images + done.known == 1
+    assert done.images + done.forgotten_before == 1
     assert read_status(output).forgotten == 1
     assert problems(output) == []
 
