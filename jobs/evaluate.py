@@ -43,8 +43,8 @@ EXAMPLES = """\
   facegpt evaluate path/to/checkpoint rendered --card path/to/checkpoint/README.md
 """
 RENDERED, AUDIT, LABELLED, PHOTOS = "rendered", "audit", "labelled", "photos"
-CHUNK = 64
-STREAM = HELD_OUT * 128
+FACES_PER_STREAM = 64
+FIRST_STREAM = HELD_OUT * 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +117,7 @@ def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, c
         return {RENDERED: _measure_rendered(annotator, args.faces)}
     if section == AUDIT:
         return audit_checkpoint(
-            annotator.checkpoint, annotator.face_model, args.faces, STREAM, annotator.crop_size
+            annotator.checkpoint, annotator.face_model, args.faces, FIRST_STREAM, annotator.crop_size
         )
     if section == LABELLED:
         return measure_labelled(annotator, list(read_labelled(args.data, config, annotator.crop_size)))
@@ -129,8 +129,10 @@ def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, c
 def _measure_rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
     """Measures the model on `count` rendered faces, of streams that training never draws from."""
     model = annotator.face_model
-    streams = range(STREAM, STREAM + max(1, -(-count // CHUNK)))
-    faces = concatenate([render_faces(model, stream, CHUNK, annotator.crop_size) for stream in streams])
+    streams = range(FIRST_STREAM, FIRST_STREAM + max(1, -(-count // FACES_PER_STREAM)))
+    faces = concatenate(
+        [render_faces(model, stream, FACES_PER_STREAM, annotator.crop_size) for stream in streams]
+    )
     figures = {
         **evaluate_rendered(annotator.checkpoint, model, faces),
         **evaluate_chat(annotator.checkpoint, model, faces),

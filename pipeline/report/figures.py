@@ -48,13 +48,13 @@ def histogram(
     """
     finite = values[np.isfinite(values)]
     bounds = np.asarray(edges, dtype=np.float64)
-    parts = _bars(finite, bounds, unit)
-    parts.append(f'<line class="axis" x1="{LEFT}" y1="{FLOOR}" x2="{WIDTH - RIGHT}" y2="{FLOOR}"/>')
+    elements = _bars(finite, bounds, unit)
+    elements.append(f'<line class="axis" x1="{LEFT}" y1="{FLOOR}" x2="{WIDTH - RIGHT}" y2="{FLOOR}"/>')
     for tick in ticks:
         x = _position(tick, bounds)
-        parts.append(f'<line class="axis" x1="{x:.1f}" y1="{FLOOR}" x2="{x:.1f}" y2="{FLOOR + 4}"/>')
+        elements.append(f'<line class="axis" x1="{x:.1f}" y1="{FLOOR}" x2="{x:.1f}" y2="{FLOOR + 4}"/>')
         anchor = "start" if x < LEFT + 12 else "end" if x > WIDTH - RIGHT - 12 else "middle"
-        parts.append(
+        elements.append(
             f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">'
             f"{_number(tick)}{escape(unit)}</text>"
         )
@@ -65,8 +65,8 @@ def histogram(
         x = _position(value, bounds)
         anchor = "start" if x < WIDTH / 2 else "end"
         shift = 5 if anchor == "start" else -5
-        parts.append(f'<line class="median" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{FLOOR}"/>')
-        parts.append(
+        elements.append(f'<line class="median" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{FLOOR}"/>')
+        elements.append(
             f'<text class="note" x="{x + shift:.1f}" y="12" text-anchor="{anchor}">'
             f"median {shown}{escape(unit)}</text>"
         )
@@ -74,7 +74,7 @@ def histogram(
     name = f"{label}: {finite.size:,} faces{median}"
     return Markup(
         f'<svg class="histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(elements)}</svg>"
     )
 
 
@@ -85,11 +85,11 @@ def stacked_bar(segments: Sequence[Segment], *, label: str) -> Markup:
     least = 0.6
     shares = [max(100 * segment.count / total, least) for segment in present]
     scale = 100 / sum(shares) if shares else 1.0
-    parts: list[str] = []
+    elements: list[str] = []
     x = 0.0
     for segment, share in zip(present, shares, strict=True):
         width = share * scale
-        parts.append(
+        elements.append(
             f'<rect class="segment {escape(segment.name)}" x="{x:.3f}" y="0" width="{width:.3f}" height="4">'
             f"<title>{escape(segment.label)}: {segment.count:,}</title></rect>"
         )
@@ -97,7 +97,7 @@ def stacked_bar(segments: Sequence[Segment], *, label: str) -> Markup:
     name = label + ": " + ", ".join(f"{segment.count:,} {segment.label}" for segment in present)
     return Markup(
         f'<svg class="stacked" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label="{escape(name)}">'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(elements)}</svg>"
     )
 
 

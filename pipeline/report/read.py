@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.output.commit import committed_shards
+from pipeline.output.commit import committed_shards, table_key
 from pipeline.output.run_json import existing_run
 from pipeline.output.shard_files import read_table
 from pipeline.storage.store import Storage
@@ -77,7 +77,7 @@ def read_report_data(output: str) -> ReportData:
     groups: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], list[str]] = {}
     n_bytes = 0
-    parts: list[pa.Table] = []
+    face_tables: list[pa.Table] = []
     provenance = None
     for shard in shards:
         images = _read_table(storage, "images", shard, ["uri", "bytes", "status", "stage", "reason"])
@@ -89,15 +89,15 @@ def read_report_data(output: str) -> ReportData:
             uris = examples.setdefault(key, [])
             if len(uris) < EXAMPLES:
                 uris.append(row["uri"])
-        part = _read_table(storage, "faces", shard, list(FIGURE_COLUMNS))
-        provenance = provenance or read_provenance(part.schema)
-        parts.append(part.replace_schema_metadata())
+        table = _read_table(storage, "faces", shard, list(FIGURE_COLUMNS))
+        provenance = provenance or read_provenance(table.schema)
+        face_tables.append(table.replace_schema_metadata())
     reasons = tuple(
         Reason(*key, count, tuple(examples[key]))
         for key, count in sorted(groups.items(), key=lambda item: (-item[1], item[0]))
     )
     empty = pa.table({name: pa.array([], pa.null()) for name in FIGURE_COLUMNS})
-    faces = pa.concat_tables(parts) if parts else empty
+    faces = pa.concat_tables(face_tables) if face_tables else empty
     return ReportData(
         storage=storage,
         record=record,
@@ -116,11 +116,11 @@ def choose_faces(faces: pa.Table, shown: int = SHOWN) -> list[int]:
     Otherwise a quarter of the `shown` are those of the lowest quality, and the others are spaced evenly over the run's
     order, so that the choice is not arbitrary. Faces without a quality sort last.
     """
-    quality = np.nan_to_num(numbers(faces, "quality"), nan=-1.0)
+    quality = np.nan_to_num(float_column(faces, "quality"), nan=-1.0)
     order = np.argsort(-quality, kind="stable")
     if len(order) <= shown:
         return [int(row) for row in order]
-    worst = quarter(shown)
+    worst = lowest_count(shown)
     lowest = {int(row) for row in order[len(order) - worst :]}
     others = [row for row in range(len(order)) if row not in lowest]
     picked = np.linspace(0, len(others) - 1, shown - worst).round().astype(int)
@@ -128,7 +128,7 @@ def choose_faces(faces: pa.Table, shown: int = SHOWN) -> list[int]:
     return [int(row) for row in order if int(row) in wanted]
 
 
-def quarter(shown: int) -> int:
+def lowest_count(shown: int) -> int:
     """Returns how many of the `shown` faces are chosen for their low quality."""
     return shown // 4
 
@@ -145,10 +145,11 @@ def read_rows(data: ReportData, rows: Iterable[int]) -> list[dict[str, Any]]:
     return [rows_by_id[row["face_id"]] for row in wanted]
 
 
-def numbers(faces: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def float_column(faces: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Returns a column as float64, nan where it is null."""
     return np.asarray(pc.cast(faces[name], pa.float64()).to_pandas(), dtype=np.float64)
 
 
 def _read_table(storage: Storage, table: str, shard: str, columns: list[str] | None) -> pa.Table:
-    return read_table(storage, f"{table}/{shard}.parquet", columns)
+    """Reads columns of a shard's part of a table; raises UsageError if it is missing or damaged."""
+    return read_table(storage, table_key(table, shard), columns)

@@ -24,8 +24,8 @@ from pipeline.report.read import (
     SHOWN,
     ReportData,
     choose_faces,
-    numbers,
-    quarter,
+    float_column,
+    lowest_count,
     read_report_data,
     read_rows,
 )
@@ -97,7 +97,7 @@ def render_page(data: ReportData, shown: int = SHOWN) -> str:
         n_faces=n_faces,
         selection=_selection(n_faces, len(chosen)),
         turn=f"{TURN_DEGREES:.0f}",
-        tiles=[_tile(row) for row in _with_pictures(data, chosen)],
+        tiles=[_tile(row) for row in _read_with_pictures(data, chosen)],
         side=SIDE,
         labels=LABELS,
         reasons=[
@@ -116,7 +116,7 @@ def render_page(data: ReportData, shown: int = SHOWN) -> str:
     )
 
 
-def _with_pictures(data: ReportData, chosen: Sequence[int]) -> list[dict[str, Any]]:
+def _read_with_pictures(data: ReportData, chosen: Sequence[int]) -> list[dict[str, Any]]:
     """Reads the chosen rows, and adds `pictures` by panel and `note`: why pictures are missing."""
     rows = read_rows(data, chosen)
     model = bundled()
@@ -161,7 +161,7 @@ def _tile(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counts(data: ReportData, photos: int) -> list[dict[str, str]]:
     """Formats the counts at the top of the page: label, value and detail."""
-    quality = numbers(data.faces, "quality")
+    quality = float_column(data.faces, "quality")
     finite = quality[np.isfinite(quality)]
     counts = [
         {"label": "Photos", "value": f"{photos:,}", "detail": _size(data.bytes)},
@@ -180,7 +180,7 @@ def _counts(data: ReportData, photos: int) -> list[dict[str, str]]:
 
 def _figures(data: ReportData) -> list[dict[str, Any]]:
     """Draws the histograms of yaw, quality and face size, each with title and note."""
-    yaw, quality, pixels = (numbers(data.faces, name) for name in ("yaw_deg", "quality", "face_px"))
+    yaw, quality, pixels = (float_column(data.faces, name) for name in ("yaw_deg", "quality", "face_px"))
     octaves = [16 * 2 ** (step / 2) for step in range(15)]
     return [
         {
@@ -215,7 +215,7 @@ def _selection(total: int, shown: int) -> str:
     """Says which of the faces are shown."""
     if total <= shown:
         return "All of them, best quality first." if total > 1 else "The only one."
-    worst = quarter(shown)
+    worst = lowest_count(shown)
     return f"{shown} of {total:,}: the {worst} of lowest quality, the rest spaced evenly over the run; best first."
 
 

@@ -54,6 +54,7 @@ def _read_names(uri: str) -> Iterator[str]:
 
 
 def _open(uri: str) -> Any:
+    """Opens a file for reading bytes, local or on S3."""
     return s3().open(s3_path(uri), "rb") if is_s3(uri) else Path(local_path(uri)).open("rb")
 
 

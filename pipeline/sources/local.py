@@ -31,6 +31,7 @@ def list_folder(folder: str, exclude: str | None = None) -> Iterator[Entry | Non
 
 
 def _stat(paths: list[str | None]) -> list[Entry | None]:
+    """Examines files; None stays None."""
     return [None if path is None else stat_or_missing(local_uri(path)) for path in paths]
 
 

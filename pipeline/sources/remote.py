@@ -55,6 +55,7 @@ def _subfolders(bucket: str, prefix: str) -> tuple[str, list[str]]:
 
 
 def _entries(to_entry: ToEntry, bucket: str, prefix: str) -> Iterator[Entry | None]:
+    """Yields the entries of all objects below a prefix."""
     return map(to_entry, _objects(bucket, prefix))
 
 

@@ -71,6 +71,7 @@ def forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
 
 
 def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
+    """Does what `forget` says, under the run's lock."""
     notes = replay_journal(storage)
     tombstones = read_tombstones(storage)
     wanted = {image_id.lower() for image_id in image_ids}
@@ -133,6 +134,7 @@ def _find_rows(storage: Storage, image_ids: set[str]) -> dict[str, list[dict[str
 
 
 def _rows_in_shard(storage: Storage, image_ids: set[str], shard: str) -> list[dict[str, Any]]:
+    """Finds the ledger rows (`image_id`, `uri`) of images in one shard."""
     table = read_ledger(storage, shard, ["image_id", "uri"])
     rows: list[dict[str, Any]] = table.filter(is_among(table["image_id"], image_ids)).to_pylist()
     return rows

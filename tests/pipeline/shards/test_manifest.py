@@ -75,10 +75,10 @@ def test_a_later_generation_goes_on_after_parts_that_a_dead_run_left(tmp_path: P
 def test_what_a_manifest_knows_is_known_by_uri_size_and_etag(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     add_shards(storage, entries("a", "b"), 16)
-    known, _ = read_digests(storage)
+    digests, _ = read_digests(storage)
     changed = [*entries("a", etag="2"), Entry("/photos/a.png", 11, "1"), Entry("/photos/a.png", None, "1")]
-    assert known.add_new([*entries("a", "b"), *changed]) == changed
-    assert known.add_new(changed) == []
+    assert digests.add_new([*entries("a", "b"), *changed]) == changed
+    assert digests.add_new(changed) == []
 
 
 def test_containers_that_were_read_whole_are_known(tmp_path: Path) -> None:
