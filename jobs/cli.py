@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from pipeline.errors import NothingRanError, UsageError, located
+from pipeline.errors import NothingRanError, UsageError, describe_with_path
 
 JOBS = {
     "samples": "collect real photos that installed packages carry",
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A disk or a store may refuse, break or vanish under any command, between any two of its steps.
         logging.getLogger("facegpt").debug("the error in full", exc_info=True)
         return _complain(
-            f"cannot go on: {located(error)}; put that right, and give the same command again", 2
+            f"cannot go on: {describe_with_path(error)}; put that right, and give the same command again", 2
         )
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on from here", 130)

@@ -20,7 +20,11 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="folder or s3:// prefix of a run")
     parser.add_argument(
-        "--faces", type=_count, default=SHOWN, metavar="N", help=f"show at most N faces (default {SHOWN})"
+        "--faces",
+        type=_count,
+        default=SHOWN,
+        metavar="N",
+        help=f"show at most N faces (default {SHOWN})",
     )
 
 
@@ -30,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
+    """Parses the value of --faces; raises argparse.ArgumentTypeError below 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

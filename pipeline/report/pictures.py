@@ -40,36 +40,38 @@ LANDMARK_LINES = (
 
 
 def crop_side(row: Row) -> int:
-    """The side in pixels of the row's crop, from its camera: the principal point lies at `(side - 1) / 2`."""
+    """Returns the side in pixels of the row's crop, from its camera: the principal point lies at `(side - 1) / 2`."""
     return round(2 * float(row["camera"][1]) + 1)
 
 
-def to_side(row: Row, side: int) -> Pixels:
-    """The matrix (2, 3) from pixels of the upright original to a crop drawn `side` pixels wide."""
+def crop_transform(row: Row, side: int) -> Pixels:
+    """Returns the matrix (2, 3) from pixels of the upright original to those of a crop drawn `side` pixels wide."""
     scale = side / crop_side(row)
     matrix = np.asarray(row["crop_matrix"], dtype=np.float64).reshape(2, 3) * scale
     matrix[:, 2] += (scale - 1) / 2
     return matrix
 
 
-def with_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
+def draw_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
     """Draws the 68 iBUG points (68, 2), in pixels of `crop`, as contours and dots."""
-    fine = 4
-    canvas = crop.resize((crop.width * fine, crop.height * fine), Image.Resampling.BICUBIC)
+    oversampling = 4
+    canvas = crop.resize((crop.width * oversampling, crop.height * oversampling), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
-    scaled = [((x + 0.5) * fine, (y + 0.5) * fine) for x, y in points.tolist()]
-    for members, closed in LANDMARK_LINES:
-        line = [scaled[index] for index in members]
-        draw.line(line + line[:1] if closed else line, fill=LINE, width=round(1.4 * fine), joint="curve")
+    scaled = [((x + 0.5) * oversampling, (y + 0.5) * oversampling) for x, y in points.tolist()]
+    for indices, closed in LANDMARK_LINES:
+        line = [scaled[index] for index in indices]
+        draw.line(
+            line + line[:1] if closed else line, fill=LINE, width=round(1.4 * oversampling), joint="curve"
+        )
     for radius, colour in ((2.3, EDGE), (1.5, DOT)):
-        reach = radius * fine
+        reach = radius * oversampling
         for x, y in scaled:
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
     return canvas.resize(crop.size, Image.Resampling.LANCZOS)
 
 
 def theta_of(row: Row) -> Theta:
-    """The face's theta, a batch of one."""
+    """Returns the theta in a row of `faces`, as a batch of one."""
     values = {
         name: torch.tensor(row[name], dtype=torch.float32)[None]
         for name in ("shape", "expression", "albedo", "lighting", "rotation", "translation")
@@ -78,8 +80,11 @@ def theta_of(row: Row) -> Theta:
     return Theta(**values, rotation_vector=matrix_to_axis_angle(rotation))
 
 
-def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
-    """The same head turned to the side that the photo hides, whole and in the middle of the picture."""
+def turn_head(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
+    """Turns a head to the side that the photo hides, whole and in the middle of the picture.
+
+    `multiplier`: focal length in sides of the picture.
+    """
     facing_right = float(theta.rotation[0, 0, 2]) > 0
     angle = math.radians(-TURN_DEGREES if facing_right else TURN_DEGREES)
     rotation = axis_angle_to_matrix(torch.tensor([[0.0, angle, 0.0]])) @ theta.rotation
@@ -91,20 +96,20 @@ def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
     return replace(theta, rotation_vector=matrix_to_axis_angle(rotation), translation=translation)
 
 
-def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
-    """Renders the face over `backdrop` (the crop), or, without one, turned to its hidden side over a plain ground."""
+def render_face(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
+    """Renders a face over `backdrop` (its crop), or, without one, turned to its hidden side over a plain ground."""
     theta = theta_of(row)
     multiplier = float(row["camera"][0]) / crop_side(row)
-    fine = 2
+    oversampling = 2
     with torch.no_grad():
         if backdrop is None:
-            theta = turned(model, theta, multiplier)
-        picture = render(model, theta, side * fine, focal_multiplier=multiplier)
+            theta = turn_head(model, theta, multiplier)
+        picture = render(model, theta, side * oversampling, focal_multiplier=multiplier)
     colours = linear_to_srgb(picture.image)[0].permute(1, 2, 0).numpy()
     if backdrop is None:
         ground = np.full_like(colours, BACKDROP)
     else:
-        large = backdrop.resize((side * fine, side * fine), Image.Resampling.BICUBIC)
+        large = backdrop.resize((side * oversampling, side * oversampling), Image.Resampling.BICUBIC)
         ground = np.asarray(large, dtype=np.float32) / 255
     mixed = np.where(picture.mask[0].numpy()[..., None], colours, ground)
     return Image.fromarray((mixed * 255 + 0.5).astype(np.uint8)).resize(
@@ -112,10 +117,10 @@ def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int
     )
 
 
-def pictures(
+def draw_pictures(
     model: FaceModel | None, row: Row, photo: NDArray[np.uint8] | None, side: int = SIDE
 ) -> dict[str, Image.Image]:
-    """The pictures of one face by name; without the photo or the face model, those that need none.
+    """Draws the pictures of one face, by name; without the photo or the face model, those that do not need it.
 
     Args:
         model: the face model that the row's coefficients belong to, or None where it cannot be had.
@@ -123,22 +128,22 @@ def pictures(
         photo: the upright original (height, width, 3) in RGB, or None where it cannot be had.
         side: of each picture in pixels.
     """
-    made: dict[str, Image.Image] = {}
+    drawn: dict[str, Image.Image] = {}
     if photo is not None:
-        matrix = to_side(row, side)
+        matrix = crop_transform(row, side)
         crop = Image.fromarray(cut(photo, matrix, side))
         points = np.asarray(row["landmarks68"], dtype=np.float64).reshape(68, 2)
-        made["photo"] = crop
-        made["landmarks"] = with_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2])
+        drawn["photo"] = crop
+        drawn["landmarks"] = draw_landmarks(crop, points @ matrix[:, :2].T + matrix[:, 2])
         if model is not None:
-            made["reconstruction"] = rendered(model, row, crop, side)
+            drawn["reconstruction"] = render_face(model, row, crop, side)
     if model is not None:
-        made["turned"] = rendered(model, row, None, side)
-    return made
+        drawn["turned"] = render_face(model, row, None, side)
+    return drawn
 
 
 def data_uri(image: Image.Image) -> str:
-    """A picture as a `data:` URI (JPEG)."""
+    """Encodes a picture as a `data:` URI (JPEG)."""
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=84, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

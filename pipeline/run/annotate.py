@@ -19,7 +19,7 @@ from pipeline.shards.feed import Feed
 from pipeline.shards.manifest import Manifest, read_manifest
 from pipeline.shards.shard import ShardRef
 from pipeline.shards.tombstones import read_tombstones
-from pipeline.storage.journal import replay
+from pipeline.storage.journal import replay_journal
 from pipeline.storage.locations import normalize
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
@@ -70,12 +70,12 @@ def _locked(
     record = read_record(storage, any_version=replace)
     if record is not None and not replace:
         check_same(record, setup.fingerprints, storage.root)
-    if record is not None and (changes := replay(storage)):
+    if record is not None and (changes := replay_journal(storage)):
         say("; ".join(changes))
         # run.json may be part of a change that has just been finished.
         record = read_record(storage, any_version=replace)
-    forgotten = read_tombstones(storage).hold
-    with Feed(storage, location, setup.config.shards, limit=limit, skip=forgotten, anew=replace) as feed:
+    forgotten = read_tombstones(storage).covers
+    with Feed(storage, location, setup.config.shards, limit=limit, skip=forgotten, ignore_manifest=replace) as feed:
         feed.wait()
         changed = ", ".join(f"{key}={value}" for key, value in setup.config.changed().items())
         say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
@@ -156,16 +156,16 @@ def _execute(run: Run, location: str, feed: Feed, backlog: Backlog, say: Say) ->
 def _listing_line(feed: Feed, location: str) -> str:
     counts = feed.counts
     so_far = "" if feed.is_listed else " so far; listing goes on beside the work"
-    others = f" ({counts.ignored:,} with other extensions left out)" if counts.ignored else ""
+    others = f" ({counts.other_files:,} with other extensions left out)" if counts.other_files else ""
     containers = (
-        f", beside {counts.known_containers:,} known tars or Parquet files" if counts.known_containers else ""
+        f", beside {counts.skipped_containers:,} known tars or Parquet files" if counts.skipped_containers else ""
     )
-    forgotten = f"; {feed.skipped:,} forgotten ones stay out" if feed.skipped else ""
-    return f"{counts.found:,} images in {location}{others}{containers}{so_far}{forgotten}"
+    forgotten = f"; {feed.skipped_images:,} forgotten ones stay out" if feed.skipped_images else ""
+    return f"{counts.images:,} images in {location}{others}{containers}{so_far}{forgotten}"
 
 
 def _work_line(wave: int, feed: Feed, backlog: Backlog, plan: Plan) -> str:
-    images = sum(ref.n_images for ref in backlog.uncommitted) + feed.fresh
+    images = sum(ref.n_images for ref in backlog.uncommitted) + feed.new_images
     shards = f"{wave:,} shards" if feed.is_listed else "shards, and counting,"
     done = f"; {backlog.committed:,} shards are committed already" if backlog.committed else ""
     return (

@@ -10,15 +10,15 @@ from typing import Any
 from pipeline.annotate.model_source import ModelSource
 from pipeline.config import config_of
 from pipeline.execution.progress import RunProgress
-from pipeline.output.commit import committed_shards, sound_commit
-from pipeline.output.committed import read_ledger
+from pipeline.output.commit import committed_shards, read_valid_commit
 from pipeline.output.run_json import existing_run, now
+from pipeline.output.shard_files import read_ledger
 from pipeline.run.fingerprint import check_same
 from pipeline.run.setup import set_up
 from pipeline.run.work import Invocation, Run, RunSummary, Say, conclude, work_through
 from pipeline.shards.manifest import Manifest, ShardLoader, read_manifest
 from pipeline.shards.shard import ShardTask
-from pipeline.storage.journal import replay
+from pipeline.storage.journal import replay_journal
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
 
@@ -72,7 +72,7 @@ def retry(
     setup = set_up(config_of(record["config"], overrides), source)
     check_same(record, setup.fingerprints, storage.root, WAY_OUT)
     with run_lock(storage):
-        for line in replay(storage):
+        for line in replay_journal(storage):
             say(line)
         # Until the lock was held another command may have changed run.json, or replaced the output.
         record = existing_run(storage)
@@ -116,7 +116,7 @@ def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[
 
 
 def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
-    if not sound_commit(storage, shard)["statuses"].get("failed"):
+    if not read_valid_commit(storage, shard)["statuses"].get("failed"):
         return set()
     table = read_ledger(storage, shard, ["uri", "status", "stage", "reason"])
     return {row["uri"] for row in table.to_pylist() if choice.takes(row)}
@@ -137,5 +137,5 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
             errors = work_through(run, tasks, plan, progress, amends=True)
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
-        replay(run.storage)
+        replay_journal(run.storage)
     return conclude(run, Invocation(started, f"retry: {what}", plan), progress, len(tasks), errors)

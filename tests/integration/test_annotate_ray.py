@@ -237,7 +237,7 @@ def test_waves_of_shards_are_executed_while_the_listing_goes_on(
     monkeypatch.setattr(graph, "execute", execute)
     monkeypatch.setattr(Listing, "__iter__", slowly)
     monkeypatch.setattr(run_module, "SHARDS_PER_WORKER", 1)
-    monkeypatch.setattr(feed_module, "GRACE", 0.0)
+    monkeypatch.setattr(feed_module, "SETTLE_SECONDS", 0.0)
     output = tmp_path / "out"
     summary, said = run(photos, output)
     assert executed == [2, 1]

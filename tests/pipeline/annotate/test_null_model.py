@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from images import encoded
 from listing import listed, tasks_of
+from manifests import add_shards
 from PIL import Image
 
 from facegpt.photo.detectors import DetectorError, create_detector
@@ -25,7 +26,6 @@ from pipeline.output.run_json import write_record
 from pipeline.report import write_report
 from pipeline.run.fingerprint import combined, fingerprints
 from pipeline.run.setup import new_record, set_up
-from pipeline.shards.manifest import extend_manifest, read_manifest
 from pipeline.storage.store import Storage
 from pipeline.upkeep.verify import verify
 from schemas import read_provenance
@@ -124,7 +124,7 @@ def test_every_place_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
     setup = set_up(NULL, source)
     write_record(storage, new_record(setup))
     fingerprint = combined(setup.fingerprints)
-    manifest = extend_manifest(storage, read_manifest(storage), listed(photos), 100)
+    manifest = add_shards(storage, listed(photos), 100)
     detect = DetectAndCrop(NULL, source.crop_size)
     annotate = AnnotateFaces(NULL, source.load("cpu"), fingerprint)
     for task in tasks_of(storage):

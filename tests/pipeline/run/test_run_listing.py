@@ -86,7 +86,7 @@ def test_an_error_in_mid_listing_is_told_after_the_work_that_was_found(
     with monkeypatch.context() as patched:
         patched.setattr(Listing, "__iter__", breaks)
         patched.setattr(graph, "execute", opens)
-        patched.setattr(feed_module, "GRACE", 0.0)
+        patched.setattr(feed_module, "SETTLE_SECONDS", 0.0)
         with pytest.raises(
             UsageError, match=r"cannot read the folder x: .*\(4 images that were found before are done"
         ):

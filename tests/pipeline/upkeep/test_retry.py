@@ -15,7 +15,7 @@ from pipeline.execution.stages import commit_stage
 from pipeline.output.amend import amend_shard
 from pipeline.output.run_json import existing_run
 from pipeline.shards.manifest import read_manifest
-from pipeline.storage.journal import pending
+from pipeline.storage.journal import pending_rewrites
 from pipeline.storage.store import Storage
 from pipeline.upkeep.retry import Choice, failed_tasks, retry
 
@@ -100,9 +100,9 @@ def test_a_commit_that_is_repeated_finishes_what_the_dead_one_began(output: Stor
     shard = annotated(task.shard, list(task.images), fingerprint, heal=True)
     with pytest.raises(Death):
         amend_shard(MortalStorage(output.root, 6, True), shard, fingerprint)
-    assert len(pending(output)) == 1
+    assert len(pending_rewrites(output)) == 1
     assert amend_shard(output, shard, fingerprint).faces == 2
-    assert pending(output) == []
+    assert pending_rewrites(output) == []
     assert main(["verify", output.root]) == 0
 
 

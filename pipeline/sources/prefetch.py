@@ -18,30 +18,30 @@ CHUNKS_AHEAD = 4
 CALLS_AHEAD = 64
 
 
-def chunks(items: Iterable[A], size: int = CHUNK) -> Iterator[list[A]]:
-    """The items in lists of `size`, the last one shorter."""
+def iter_chunks(items: Iterable[A], size: int = CHUNK) -> Iterator[list[A]]:
+    """Yields the items in lists of `size`, the last one shorter."""
     source = iter(items)
     while chunk := list(islice(source, size)):
         yield chunk
 
 
-def mapped(pool: Executor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """`map` in a pool, in order and bounded: at most `CALLS_AHEAD` calls are under way or wait for their reader."""
+def map_ordered(pool: Executor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """Calls a function in a pool and yields its results in order; at most `CALLS_AHEAD` are waiting to be yielded."""
     source = iter(items)
-    ahead: deque[Future[B]] = deque(pool.submit(function, item) for item in islice(source, CALLS_AHEAD))
-    while ahead:
-        yield ahead.popleft().result()
+    results: deque[Future[B]] = deque(pool.submit(function, item) for item in islice(source, CALLS_AHEAD))
+    while results:
+        yield results.popleft().result()
         for item in islice(source, 1):
-            ahead.append(pool.submit(function, item))
+            results.append(pool.submit(function, item))
 
 
-def interleaved(makers: Iterable[Callable[[], Iterator[A]]], width: int) -> Iterator[list[A]]:
-    """Runs `width` iterators at a time, each in a thread of its own, and takes a chunk of each in turn.
+def interleave(makers: Iterable[Callable[[], Iterator[A]]], width: int) -> Iterator[list[A]]:
+    """Runs `width` iterators at a time, each in a thread of its own, and yields a chunk of each in turn.
 
-    The order is that of the makers and of their items alone. Memory is bounded by `width` times `CHUNKS_AHEAD` chunks.
+    The order depends on the makers and their items alone. Memory is bounded by `width` times `CHUNKS_AHEAD` chunks.
     """
     waiting = iter(makers)
-    active = deque(_Ahead(make) for make in islice(waiting, width))
+    active = deque(_Prefetcher(make) for make in islice(waiting, width))
     try:
         while active:
             chunk = active[0].take()
@@ -51,14 +51,14 @@ def interleaved(makers: Iterable[Callable[[], Iterator[A]]], width: int) -> Iter
                 continue
             active.popleft()
             for make in islice(waiting, 1):
-                active.appendleft(_Ahead(make))
+                active.appendleft(_Prefetcher(make))
     finally:
-        for one in active:
-            one.close()
+        for prefetcher in active:
+            prefetcher.close()
 
 
-class _Ahead(Generic[A]):
-    """An iterator that a thread reads ahead, in chunks."""
+class _Prefetcher(Generic[A]):
+    """Thread that reads an iterator ahead, in chunks."""
 
     def __init__(self, make: Callable[[], Iterator[A]]) -> None:
         self._queue: Queue[list[A] | BaseException | None] = Queue(CHUNKS_AHEAD)
@@ -67,14 +67,14 @@ class _Ahead(Generic[A]):
         self._thread.start()
 
     def take(self) -> list[A] | None:
-        """The next chunk; None at the end. Raises what the iterator raised."""
-        got = self._queue.get()
-        if isinstance(got, BaseException):
-            raise got
-        return got
+        """Returns the next chunk, None at the end; raises what the iterator raised."""
+        chunk = self._queue.get()
+        if isinstance(chunk, BaseException):
+            raise chunk
+        return chunk
 
     def close(self) -> None:
-        """Ends the thread, whatever it waits for."""
+        """Ends the thread, also one that waits for room in the queue."""
         self._stopped.set()
         while self._thread.is_alive():
             try:
@@ -83,8 +83,9 @@ class _Ahead(Generic[A]):
                 continue
 
     def _run(self, make: Callable[[], Iterator[A]]) -> None:
+        """Puts the chunks into the queue, then None, or the error that ended the iterator."""
         try:
-            for chunk in chunks(make()):
+            for chunk in iter_chunks(make()):
                 self._queue.put(chunk)
                 if self._stopped.is_set():
                     return

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from pipeline.sources.blobs import Blob
-from pipeline.sources.chunks import Chunks
+from pipeline.sources.range_cache import RangeCache
+from pipeline.sources.ranges import RangeReader
 
 DATA = random.Random(0).randbytes(10_500)
 
@@ -32,31 +32,31 @@ class Counted:
 
 
 def test_every_range_is_what_it_is_by_itself() -> None:
-    blob, chunks, rng = Counted(), Chunks(chunk=1000, kept=3), random.Random(1)
+    reader, cache, rng = Counted(), RangeCache(block_bytes=1000, blocks_kept=3), random.Random(1)
     for _ in range(400):
         offset, length = rng.randrange(10_600), rng.randrange(1, 2500)
-        assert chunks.read(cast(Blob, blob), "e", offset, length) == DATA[offset : offset + length]
+        assert cache.read(cast(RangeReader, reader), "e", offset, length) == DATA[offset : offset + length]
 
 
-def test_members_read_by_many_threads_take_one_request_a_chunk() -> None:
-    blob, chunks = Counted(), Chunks(chunk=1000, kept=16)
+def test_members_read_by_many_threads_take_one_request_a_block() -> None:
+    reader, cache = Counted(), RangeCache(block_bytes=1000, blocks_kept=16)
     ranges = [(start, 70) for start in range(0, 10_500, 70)]
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(lambda one: chunks.read(cast(Blob, blob), "e", *one), ranges))
+        read = list(pool.map(lambda one: cache.read(cast(RangeReader, reader), "e", *one), ranges))
     assert b"".join(read) == DATA
-    assert sorted(blob.requests) == [(start, 1000) for start in range(0, 10_500, 1000)]
+    assert sorted(reader.requests) == [(start, 1000) for start in range(0, 10_500, 1000)]
 
 
 def test_another_version_of_the_object_is_read_anew() -> None:
-    blob, chunks = Counted(), Chunks(chunk=1000)
+    reader, cache = Counted(), RangeCache(block_bytes=1000)
     for etag in ("old", "old", "new"):
-        chunks.read(cast(Blob, blob), etag, 0, 10)
-    assert len(blob.requests) == 2
+        cache.read(cast(RangeReader, reader), etag, 0, 10)
+    assert len(reader.requests) == 2
 
 
 def test_what_could_not_be_read_is_tried_again() -> None:
-    blob, chunks = Counted(), Chunks(chunk=1000)
-    blob.failures = 1
+    reader, cache = Counted(), RangeCache(block_bytes=1000)
+    reader.failures = 1
     with pytest.raises(OSError, match="connection lost"):
-        chunks.read(cast(Blob, blob), "e", 0, 10)
-    assert chunks.read(cast(Blob, blob), "e", 0, 10) == DATA[:10]
+        cache.read(cast(RangeReader, reader), "e", 0, 10)
+    assert cache.read(cast(RangeReader, reader), "e", 0, 10) == DATA[:10]
