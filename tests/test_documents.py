@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,24 @@ def rooms(package: str) -> set[str]:
     """The folders of a package that hold modules, and the package itself, as `facegpt/model/`."""
     folders = {file.parent for file in (REPOSITORY / package).rglob("*.py")}
     return {f"{folder.relative_to(REPOSITORY).as_posix()}/" for folder in folders}
+
+
+def arrows() -> set[tuple[str, str]]:
+    """The arrows of the drawing in docs/architecture.md, each from one name to another."""
+    drawing = text_of("docs/architecture.md").partition("```mermaid")[2].partition("```")[0]
+    found = set()
+    for line in drawing.splitlines():
+        groups = [re.findall(r"(\w+)(?:\[.*?\])?\s*(?:&|$)", part) for part in line.split("-->")]
+        found |= {(a, b) for ours, theirs in pairwise(groups) for a in ours for b in theirs}
+    return found
+
+
+def place_of(room: str) -> Path:
+    """A package, a room of one, or a module in one; folders first."""
+    candidates = [REPOSITORY / room, *(REPOSITORY / package / room for package in PACKAGES)]
+    places = [place for one in candidates for place in (one, one.with_suffix(".py")) if place.exists()]
+    assert places, f"the drawing names {room}, and there is no such room"
+    return min(places, key=Path.is_file)
 
 
 def decisions() -> list[str]:
@@ -135,6 +154,20 @@ def test_the_architecture_names_every_room_and_no_other(package: str) -> None:
     page = text_of("docs/architecture.md")
     named = set(re.findall(rf"^\| `({package}/[\w/]*)` \|", page, re.MULTILINE))
     assert named - {"facegpt/assets/"} == rooms(package)
+
+
+def test_every_arrow_of_the_drawing_is_an_import() -> None:
+    drawn = arrows()
+    assert len(drawn) > 20
+    wrong = []
+    for room, imported in sorted(drawn):
+        place = place_of(room)
+        sources = [place] if place.is_file() else place.rglob("*.py")
+        dotted = place_of(imported).relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "\\.")
+        pattern = re.compile(rf"^\s*(?:from|import) {dotted}[. ]", re.MULTILINE)
+        if not any(pattern.search(source.read_text("utf-8")) for source in sources):
+            wrong.append((room, imported))
+    assert wrong == []
 
 
 def test_the_glossary_explains_each_word_once() -> None:
