@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import ray
 from fake_model import DeadlySource
 from images import encoded
 from PIL import Image
-from small_ray import small_ray
+from small_ray import start_ray
 
 from pipeline.config import load_config
 from pipeline.output.run_json import existing_run
@@ -23,17 +24,16 @@ from pipeline.upkeep.verify import verify
 
 pytestmark = pytest.mark.timeout(900)
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A Ray whose processes have `poison/sitecustomize.py` on their path."""
-    support = HERE.parent / "support"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(support / "poison"), str(support), os.getcwd()]))
-        with small_ray():
-            yield
+    path = [str(SUPPORT / "poison"), str(SUPPORT), os.getcwd()]
+    start_ray({"PYTHONPATH": os.pathsep.join(path)})
+    yield
+    ray.shutdown()
 
 
 def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:

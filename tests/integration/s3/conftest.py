@@ -15,7 +15,7 @@ from obligations import missing
 from processes import pids_naming, wait_until_gone
 
 ATTEMPTS = 6
-SERVER_SCRIPT = Path(__file__).resolve().parents[2].parent / "shared" / "tools" / "s3_server.sh"
+SERVER_SCRIPT = Path(__file__).resolve().parents[4] / "shared" / "tools" / "s3_server.sh"
 
 
 @pytest.fixture(scope="session")
