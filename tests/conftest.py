@@ -87,15 +87,24 @@ def s3_endpoint() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture
-def small_ray(s3_endpoint: str) -> None:
-    """A Ray of two CPUs that all tests of this process share; the first that asks for it starts it."""
+@pytest.fixture(scope="session")
+def rays_environment(s3_endpoint: str) -> Iterator[dict[str, str]]:
+    """What `small_ray`'s workers find in their environment; Ray ends with it."""
     import ray
     from s3_secrets import environment
+
+    yield environment(s3_endpoint)
+    ray.shutdown()
+
+
+@pytest.fixture
+def small_ray(rays_environment: dict[str, str]) -> None:
+    """A Ray of two CPUs that all tests of this process share; the first that asks for it starts it."""
+    import ray
     from small_ray import start_ray
 
     if not ray.is_initialized():
-        start_ray(environment(s3_endpoint))
+        start_ray(rays_environment)
 
 
 @pytest.fixture(scope="session")
