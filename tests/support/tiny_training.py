@@ -27,13 +27,13 @@ TINY = {
 }
 
 
-def render_tiny(folder: Path, *shards: int) -> Path:
+def render_tiny(folder: Path, *shards: int, size: int = 224) -> Path:
     """Makes these shards and the held-out one in `folder`, where they are not there yet, of no more faces than they
     hold: a process that renders makes 64 at a time, whatever it then keeps.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_cache, "CHUNK", TINY["shard_faces"])
-        store = shard_cache.ShardStore(folder, int(TINY["shard_faces"]))
+        store = shard_cache.ShardStore(folder, int(TINY["shard_faces"]), size)
         for shard in (*shards, shard_cache.HELD_OUT):
             store.make(bundled(), shard)
     return folder
