@@ -33,7 +33,7 @@ $(DEMO)/photos/ORIGIN.csv: | $(VENV)/.installed
 	$(BIN)/facegpt samples $(DEMO)/photos
 
 test: $(VENV)/.installed-dev ## the tests, some minutes: all but tests/integration; needs no browser, server or network
-	$(PYTEST) --ignore=tests/integration $(TESTS)
+	OMP_NUM_THREADS=1 $(PYTEST) --ignore=tests/integration $(TESTS)
 
 integration: $(VENV)/.installed-dev ## tests/integration: what is slow, or needs Chromium or an S3 server (a failure where it is missing)
 	FACEGPT_REQUIRE_INTEGRATION=1 $(PYTEST) $(or $(TESTS),tests/integration)

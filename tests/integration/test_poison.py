@@ -54,7 +54,7 @@ def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
     (photos / "2-model-killer.png").write_bytes(encoded(Image.fromarray(green)))
 
     settings = ["shards.min_images=6", "shards.max_images=6", "workers.detect=1", "workers.annotate=1"]
-    config = load_config(None, [*settings, "workers.image_seconds=15"])
+    config = load_config(None, [*settings, "workers.image_seconds=30"])
     summary = annotate(str(photos), str(output), config, source=DeadlySource(), say=str)
     assert summary.errors == {}
     images = pandas.read_parquet(output / "images")
@@ -67,7 +67,7 @@ def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
     assert failed == {
         "0-crash.jpg": crash,
         "1-crash.jpg": crash,
-        "1-stuck.jpg": "took longer than 15 s (workers.image_seconds): stopped",
+        "1-stuck.jpg": "took longer than 30 s (workers.image_seconds): stopped",
         "2-model-killer.png": "crash: its process ended with exit code 7",
     }
     for number in range(3):

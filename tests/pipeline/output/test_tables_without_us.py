@@ -42,7 +42,7 @@ def test_pandas_alone_reads_the_tables(tmp_path: Path, site: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
