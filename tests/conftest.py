@@ -87,24 +87,27 @@ def s3_endpoint() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
-def rays_environment(s3_endpoint: str) -> Iterator[dict[str, str]]:
-    """What `small_ray`'s workers find in their environment; Ray ends with it."""
+@pytest.fixture
+def small_ray(s3_endpoint: str) -> None:
+    """A Ray of two CPUs; tests that ask for it one after another share it, and it ends before one that does not."""
     import ray
     from s3_secrets import environment
-
-    yield environment(s3_endpoint)
-    ray.shutdown()
-
-
-@pytest.fixture
-def small_ray(rays_environment: dict[str, str]) -> None:
-    """A Ray of two CPUs that all tests of this process share; the first that asks for it starts it."""
-    import ray
     from small_ray import start_ray
 
     if not ray.is_initialized():
-        start_ray(rays_environment)
+        start_ray(environment(s3_endpoint))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if _wants_ray(item) and not _wants_ray(nextitem):
+        import ray
+
+        ray.shutdown()
+
+
+def _wants_ray(item: pytest.Item | None) -> bool:
+    return "small_ray" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
