@@ -65,6 +65,7 @@ class GpuSource(FakeSource):
 @pytest.fixture
 def nodes() -> Iterator[None]:
     """A head without CPUs, and two nodes with a GPU each; this process is in the cluster."""
+    ray.shutdown()  # of the Ray that the tests of this process may share
     modules = (fake_model, sys.modules[__name__])
     for module in modules:
         ray.cloudpickle.register_pickle_by_value(module)

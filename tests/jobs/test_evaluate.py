@@ -85,9 +85,9 @@ def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_pa
 
 def test_rendered_faces_need_no_folder(tmp_path: Path) -> None:
     target = tmp_path / "figures.json"
-    assert main(["evaluate", "bundled", "rendered", "--faces", "64", "--json", str(target)]) == 0
+    assert main(["evaluate", "bundled", "rendered", "--faces", "16", "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))["rendered"]
-    assert figures["faces"] == 64 and np.isfinite(list(figures.values())).all()
+    assert figures["faces"] == 16 and np.isfinite(list(figures.values())).all()
     assert figures_table({"rendered": figures}).count("\n") == len(figures) + 1, "each figure has words"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import write_config
+from tiny_training import render_tiny, write_config
 
 from facegpt.model.checkpoint import load
 from facegpt.training.data.pool import Batch
@@ -21,7 +22,9 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "facegpt.train")
-    assert main(["train", write_config(tmp_path)]) == 0
+    faces = render_tiny(tmp_path / "faces", 1)  # and the first shard by the run's own process
+    own = {"synthetic_folder": str(faces)}
+    assert main(["train", write_config(tmp_path, **own)]) == 0
     assert "run/model: 4 steps" in capsys.readouterr().out
     for stage in ("trunk", "polish", "language"):
         assert any(message.endswith(f": {stage}") for message in caplog.messages)
@@ -31,7 +34,7 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     assert saved["step"] == 4
 
     caplog.clear()
-    assert main(["train", write_config(tmp_path, language_steps=3)]) == 0
+    assert main(["train", write_config(tmp_path, language_steps=2, **own)]) == 0
     assert "going on at step 4" in caplog.messages
     after = load(str(tmp_path / "run" / "model")).model.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, first[name])}
@@ -70,16 +73,25 @@ def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
         assert any(part in name and not torch.equal(trained[name], value) for name, value in bundled.items())
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of two photos with seven faces."""
+    everything, folder = tmp_path_factory.mktemp("samples"), tmp_path_factory.mktemp("people")
+    collect(everything)
+    for name in ("group.jpg", "portrait-spacesuit.png"):
+        shutil.copy(everything / name, folder)
+    return str(folder)
+
+
 class Stopped(BaseException):
     """What ends a process in the middle of a run."""
 
 
 def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collect(tmp_path / "photos")
     stages = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
-    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 3, "photo_batch": 3, "photo_clean": 1}
+    photos = {"photos": [people], "photos_steps": 3, "photo_batch": 3, "photo_clean": 1}
     config = write_config(tmp_path, initial="bundled", **stages, **photos, teacher_ema=0.5, save_every=1)
     learn, teachers = Trainer.step, list[dict[str, torch.Tensor]]()
 
@@ -102,11 +114,10 @@ def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
     assert all(torch.equal(resumed[name], value) for name, value in stopped.items())
 
 
-def test_photos_can_be_added_to_a_run_that_had_none(tmp_path: Path) -> None:
-    collect(tmp_path / "photos")
+def test_photos_can_be_added_to_a_run_that_had_none(people: str, tmp_path: Path) -> None:
     stages = dict.fromkeys(("points_steps", "trunk_steps", "language_steps"), 0)
     assert main(["train", write_config(tmp_path, initial="bundled", **stages)]) == 0
-    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 1, "photo_batch": 2, "photo_clean": 1}
+    photos = {"photos": [people], "photos_steps": 1, "photo_batch": 2, "photo_clean": 1}
     assert main(["train", write_config(tmp_path, initial="bundled", **stages, **photos)]) == 0
     assert torch.load(tmp_path / "run" / "training.pt")["step"] == 2
 

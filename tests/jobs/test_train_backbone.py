@@ -10,13 +10,13 @@ import pytest
 import torch
 import yaml
 from tiny_backbones import CROP, backbone
+from tiny_training import render_tiny
 
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.backbones.join import load_backbone
 from facegpt.model.checkpoint import Checkpoint, load
 from facegpt.morphable import bundled
 from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.data.shard_cache import HELD_OUT, render_shards
 from facegpt.training.loss.retention import Retention
 from jobs.cli import main
 from jobs.train import train
@@ -40,9 +40,7 @@ TINY = {
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Rendered shards for all of these runs."""
-    folder = str(tmp_path_factory.mktemp("faces"))
-    render_shards(folder, TINY["shard_faces"], CROP, [*range(5), HELD_OUT], "bundled")
-    return folder
+    return str(render_tiny(tmp_path_factory.mktemp("faces"), *range(5), size=CROP))
 
 
 def save(family: str, folder: Path) -> str:

@@ -18,6 +18,7 @@ from facegpt.rendering import Camera, sh_basis, to_camera
 from facegpt.synthetic.faces import render_faces
 from facegpt.synthetic.sampling import directional_light, sample_expression
 from facegpt.training.config import TrainConfig, train_config
+from facegpt.training.data import shard_cache
 from facegpt.training.data.pool import ShardPool, batches_per_round, shards_needed
 from facegpt.training.data.shard_cache import ShardStore
 
@@ -75,7 +76,8 @@ def test_a_directional_light_is_the_clamped_cosine(direction: tuple[float, float
     assert ((sh_basis(normals) @ light) - (normals @ unit).clamp(min=0)).abs().max() < 0.11
 
 
-def test_pool_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_pool_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_cache, "CHUNK", 8)  # no more faces than a shard keeps
     config = TrainConfig(
         output="",
         shard_faces=8,

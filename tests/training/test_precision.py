@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import pytest
 import torch
 
 from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.precision import autocast, in_bfloat16
+from facegpt.training.precision import INSTRUCTIONS, autocast, in_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,9 @@ def test_the_config_has_the_last_word(said: bool, monkeypatch: pytest.MonkeyPatc
     assert in_bfloat16(train_config({"output": "out", "bfloat16": said})) is said
 
 
-def test_this_machine_can_say_what_it_has() -> None:
-    assert isinstance(in_bfloat16(TrainConfig(output="")), bool)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the instructions are those of x86")
+def test_torch_knows_the_instructions_by_these_names() -> None:
+    assert set(INSTRUCTIONS) <= set(torch.cpu.get_capabilities())
 
 
 @pytest.mark.parametrize(

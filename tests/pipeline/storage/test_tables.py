@@ -60,7 +60,7 @@ def test_a_job_leaves_no_native_thread(job: str, tmp_path: Path) -> None:
         [sys.executable, "-c", JOB_AND_THREADS, job, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "threads: 0"

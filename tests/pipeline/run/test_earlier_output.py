@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas
@@ -18,7 +17,6 @@ import pyarrow as pa
 import pytest
 from images import encoded
 from PIL import Image
-from small_ray import small_ray
 
 from pipeline.config import load_config
 from pipeline.output.run_json import existing_run
@@ -27,9 +25,9 @@ from pipeline.storage.store import Storage
 from pipeline.storage.tables import from_parquet, to_parquet
 from pipeline.upkeep.verify import verify
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(600)]
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 WRITTEN_IN = "/tmp/stored/photos"
 SETTINGS = [
     "detector.name=null",
@@ -38,12 +36,6 @@ SETTINGS = [
     "workers.detect=1",
     "workers.annotate=1",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    with small_ray():
-        yield
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pipeline.sources.samples import LIST, collect
 from pipeline.storage.locations import s3
 from pipeline.storage.store import Storage
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(900)
 
 PHOTOS = ("portrait-spacesuit.png", "group.jpg", "coffee.png")
 OF_THE_PLACE = ["uri", "shard"]

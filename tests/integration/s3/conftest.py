@@ -15,7 +15,7 @@ from obligations import missing
 from processes import pids_naming, wait_until_gone
 
 ATTEMPTS = 6
-SERVER_SCRIPT = Path(__file__).resolve().parents[2].parent / "shared" / "tools" / "s3_server.sh"
+SERVER_SCRIPT = Path(__file__).resolve().parents[4] / "shared" / "tools" / "s3_server.sh"
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def s3_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
-        wait_until_gone(pids, seconds=30)
+        wait_until_gone(pids, seconds=120)
 
 
 def _start(folder: Path) -> list[int]:
@@ -79,7 +79,7 @@ def _start(folder: Path) -> list[int]:
         said = log.read_text()
         if started.returncode == 0:
             return [int(word) for word in said.splitlines()[-1].split()]
-        wait_until_gone(pids_naming(str(data)), seconds=30)
+        wait_until_gone(pids_naming(str(data)), seconds=120)
     raise RuntimeError(f"the S3 server did not start in {ATTEMPTS} attempts; the last one said:\n{said}")
 
 

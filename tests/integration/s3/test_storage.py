@@ -9,8 +9,6 @@ import pytest
 from pipeline.storage.locations import read_uri
 from pipeline.storage.store import Storage
 
-pytestmark = pytest.mark.integration
-
 
 def test_what_is_written_is_read_listed_and_deleted(bucket: str) -> None:
     storage = Storage(f"s3://{bucket}/some/output/")

@@ -50,4 +50,4 @@ def test_every_node_installs_the_tested_versions(cluster: dict[str, Any], reposi
     commands = "\n".join(cluster["setup_commands"])
     assert "-c constraints.txt ." in commands
     assert "torch==2.13.0" in commands
-    assert "torch==2.13.0" in (repository / "pyproject.toml").read_text("utf-8")
+    assert "\ntorch==2.13.0\n" in (repository / "constraints.txt").read_text("utf-8")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import fake_model
 import pandas
 import pytest
 from fake_model import FakeSource
 from images import encoded
 from PIL import Image
-from small_ray import small_ray
 
 import pipeline.run.setup
 from jobs.cli import main
@@ -21,16 +18,9 @@ from pipeline.run.annotate import annotate
 from pipeline.shards.tombstones import REASON
 from pipeline.sources.samples import collect
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(600)]
 
 SMALL_SHARDS = ["shards.min_images=2", "shards.max_images=2", "workers.detect=1", "workers.annotate=1"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """One Ray for all runs of this file; workers get the stand-in by value, since they do not have the tests' path."""
-    with small_ray(fake_model):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+from installed import closure, link
 from synthetic_output import write_synthetic_output
 
 READER = """
@@ -26,31 +25,11 @@ print(json.dumps({
 """
 
 
-def _closure(*names: str) -> list[Distribution]:
-    """These distributions and everything that they depend on, as installed."""
-    found: dict[str, Distribution] = {}
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop().lower().replace("_", "-")
-        if name in found:
-            continue
-        found[name] = distribution(name)
-        for text in found[name].requires or []:
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
-    return list(found.values())
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of modules that holds pandas and pyarrow with what they depend on, and nothing else."""
     folder = tmp_path_factory.mktemp("site")
-    for package in _closure("pandas", "pyarrow"):
-        for file in package.files or []:
-            top = file.parts[0]
-            if top != ".." and not (folder / top).exists():
-                (folder / top).symlink_to(Path(str(package.locate_file(top))))
+    link(closure(["pandas", "pyarrow"]), folder)
     return folder
 
 
@@ -63,7 +42,7 @@ def test_pandas_alone_reads_the_tables(tmp_path: Path, site: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

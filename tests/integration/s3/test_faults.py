@@ -21,14 +21,14 @@ from s3_secrets import ACCESS_KEY, SECRET_KEY, environment, files_below, leaks
 from pipeline.storage import store as storage_module
 from pipeline.storage.store import Storage
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(900)
 
 IMAGES = 40
 DRY = ("--model", "null", "--detector", "null")
 SMALL = ("--set", "shards.max_images=16", "--set", "shards.min_images=8")
 
 
-@pytest.fixture(params=["moto", pytest.param("real", marks=pytest.mark.integration)])
+@pytest.fixture(params=["moto", "real"])
 def server(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The environment of a mock server with keys that can be searched for, and of the real one."""
     if request.param == "real":
