@@ -13,13 +13,14 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from facegpt.library.pictures import SIDE, TURN_DEGREES, pictures
 from facegpt.morphable import bundled
 from pipeline.config import config_of
 from pipeline.errors import UsageError, describe
 from pipeline.photos.reread import entries_of, open_photo
 from pipeline.report.facts import facts
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
+from pipeline.report.pictures import data_uri
 from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
 
 LABELS = {

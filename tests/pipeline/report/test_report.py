@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_output import BACKGROUND, SHARD, write_synthetic_output
 
+from facegpt.library.pictures import pictures, rendered, to_side
 from facegpt.morphable import bundled
 from facegpt.photo.crop import cut
 from pipeline.errors import UsageError
 from pipeline.report import write_report
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import pictures, rendered, to_side
 from pipeline.report.read import choose, read_output, whole_rows
 
 OTHERS = [
