@@ -214,7 +214,7 @@ class FaceGpt:
             return _PhotoCrops(name, error)
         except Exception as error:
             # Whatever a library throws at one photo must not cost the others.
-            failure = PhotoError(name, f"{type(error).__name__}: {error}")
+            failure = PhotoError(name, f"{type(error).__name__}: {' '.join(str(error).split())}")
             failure.__cause__ = error
             return _PhotoCrops(name, failure)
         size = (opened.image.width, opened.image.height)

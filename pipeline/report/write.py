@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+import facegpt
 from facegpt.library.pictures import SIDE, TURN_DEGREES, pictures
 from facegpt.morphable import bundled
 from pipeline.config import config_of
@@ -77,7 +77,7 @@ def render_page(read: Output, shown: int = SHOWN) -> str:
         Segment(status, LABELS[status], read.statuses[status]) for status in STATUSES if read.statuses[status]
     ]
     return template.render(
-        version=version("facegpt"),
+        version=facegpt.__version__,
         style=Markup((here / "page.css").read_text("utf-8")),
         title=f"{_count(n_faces, 'face')} in {_count(photos, 'photo')}",
         where=read.storage.root,

@@ -72,7 +72,7 @@ def test_one_of_many_that_cannot_be_read_says_so_and_costs_no_other(
 
     def throws_on_the_cat(rgb: NDArray[np.uint8]) -> Any:
         if rgb.shape[:2] == (300, 451):
-            raise RuntimeError("out of order")
+            raise RuntimeError("out\nof order")
         return real(rgb)
 
     monkeypatch.setattr(model.finder.detector, "detect", throws_on_the_cat)
