@@ -86,10 +86,10 @@ def found_faces(labelled: str, crop_size: int) -> dict[str, FoundFaces]:
     """The found faces of each labelled set, cut out at `crop_size` px."""
     groups: dict[str, FoundFaces] = {}
     for face in read_labelled(labelled, load_config(None, []), crop_size):
-        if face.crop is not None and face.crop_matrix is not None:
+        if face.detected is not None:
             found = groups.setdefault(face.group, FoundFaces([], [], []))
-            found.crops.append(face.crop)
-            found.matrices.append(face.crop_matrix)
+            found.crops.append(face.detected.crop)
+            found.matrices.append(face.detected.crop_matrix)
             found.landmarks68.append(face.landmarks68)
     return groups
 

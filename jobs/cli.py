@@ -8,8 +8,8 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+import facegpt
 from pipeline.errors import NothingRanError, UsageError, describe_with_path
 
 JOBS = {
@@ -93,7 +93,7 @@ def _overview(given: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="facegpt JOB ...",
     )
-    parser.add_argument("--version", action="version", version=f"facegpt {version('facegpt')}")
+    parser.add_argument("--version", action="version", version=f"facegpt {facegpt.__version__}")
     parser.parse_args(given)
     parser.print_help()
     return 2

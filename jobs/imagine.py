@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 
 from facegpt.bundled import BUNDLED
-from facegpt.model.checkpoint import load
-from facegpt.model.imagination import TEMPERATURE, imagine
-from facegpt.model.trained_on import FaceModelName, mismatch
-from facegpt.morphable import bundled
-from facegpt.morphable.sheet import PICTURE, write_faces
+from facegpt.library.errors import LoadError
+from facegpt.library.serving import FaceGpt
+from facegpt.library.sheet import PICTURE, write_faces
+from facegpt.model.imagination import TEMPERATURE
 from pipeline.annotate.model_source import CheckpointSource
 from pipeline.annotate.weights import require_commercial
 from pipeline.errors import UsageError
@@ -54,21 +53,13 @@ def run(args: argparse.Namespace) -> int:
     if args.commercial_only:
         require_commercial(CheckpointSource(args.model).weights)
     torch.set_num_threads(2)
-    model = bundled()
+    model = FaceGpt(args.model, device="cpu")
     try:
-        checkpoint = load(args.model)
-        settings = checkpoint.model.config
-        trained_on = FaceModelName(settings.face_model_id, settings.face_model_sha256)
-        if mismatch(trained_on, FaceModelName(model.id, model.sha256)):
-            raise UsageError(f"{args.model} was trained on another face model than {model.id}")
-        seeds = range(args.seed, args.seed + args.count)
-        theta = imagine(
-            checkpoint.model, checkpoint.processor, args.text, seeds, model.albedo_examples, args.temperature
-        )
-    except ValueError as error:
+        faces = model.imagine(args.text, count=args.count, seed=args.seed, temperature=args.temperature)
+    except (LoadError, ValueError) as error:
         raise UsageError(str(error)) from None
     try:
-        write_faces(model, theta, [f"face-{seed:04d}" for seed in seeds], args.text, args.folder)
+        write_faces(faces, args.folder)
     except OSError as error:
         raise UsageError(f"cannot write to {args.folder}: {error.strerror}") from None
     print(f"{args.count} faces in {args.folder}: face-*.glb, face-*.json; look at {args.folder / PICTURE}")

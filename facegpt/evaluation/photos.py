@@ -74,13 +74,13 @@ def measure_photos(annotator: FaceAnnotator, photos: Iterable[PhotoFace]) -> dic
 
 
 def _measured(annotator: FaceAnnotator, faces: Sequence[LabelledFace]) -> list[Measured]:
-    crops = [face.crop for face in faces if face.crop is not None]
+    crops = [face.detected.crop for face in faces if face.detected is not None]
     said = annotator.annotate(np.stack(crops)) if crops else []
     lit = _lit(annotator, said, np.stack(crops)) if crops else []
     found = iter(zip(said, lit, strict=True))
     rows = list[Measured]()
     for face, yaw in zip(faces, _yaw(annotator, faces), strict=True):
-        one, fit = (None, (math.nan, math.nan)) if face.crop is None else next(found)
+        one, fit = (None, (math.nan, math.nan)) if face.detected is None else next(found)
         rows.append(Measured(face, float(yaw), one, fit))
     return rows
 
@@ -97,17 +97,17 @@ def _figures(members: Sequence[Measured]) -> dict[str, float]:
 
 def _found(members: Sequence[Measured]) -> dict[str, float]:
     faces, said = [one.face for one in members], [one.said for one in members if one.said is not None]
+    boxes = [face.detected for face in faces if face.detected is not None]
     points = np.stack(
         [
-            to_image(np.asarray(one.landmarks68, np.float64), face.crop_matrix)
-            for one, face in zip(said, faces, strict=True)
-            if face.crop_matrix is not None
+            to_image(np.asarray(one.landmarks68, np.float64), box.crop_matrix)
+            for one, box in zip(said, boxes, strict=True)
         ]
     )
     true = np.stack([face.landmarks68 for face in faces])
     error = landmark_nme(points, true)
     percent = 100 * error.per_face.numpy()
-    size = np.array([face.face_px for face in faces], np.float64)
+    size = np.array([box.face_px for box in boxes], np.float64)
     yaw = _column(members, lambda one: one.yaw)
     figures = {
         "nme_percent": 100 * error.mean,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -13,13 +12,15 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+import facegpt
+from facegpt.library.pictures import SIDE, TURN_DEGREES, draw_pictures
 from facegpt.morphable import bundled
 from pipeline.config import config_of
 from pipeline.errors import UsageError, describe
 from pipeline.photos.reread import entries_of, open_photo
 from pipeline.report.facts import run_facts
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, draw_pictures
+from pipeline.report.pictures import data_uri
 from pipeline.report.read import (
     SHOWN,
     ReportData,
@@ -85,7 +86,7 @@ def render_page(data: ReportData, shown: int = SHOWN) -> str:
         Segment(status, LABELS[status], data.statuses[status]) for status in STATUSES if data.statuses[status]
     ]
     return template.render(
-        version=version("facegpt"),
+        version=facegpt.__version__,
         style=Markup((here / "page.css").read_text("utf-8")),
         title=f"{_plural(n_faces, 'face')} in {_plural(photos, 'photo')}",
         where=data.storage.root,

@@ -75,7 +75,9 @@ def _locked(
         # run.json may be part of a change that has just been finished.
         record = read_record(storage, any_version=replace)
     forgotten = read_tombstones(storage).covers
-    with Feed(storage, location, setup.config.shards, limit=limit, skip=forgotten, ignore_manifest=replace) as feed:
+    with Feed(
+        storage, location, setup.config.shards, limit=limit, skip=forgotten, ignore_manifest=replace
+    ) as feed:
         feed.wait()
         changed = ", ".join(f"{key}={value}" for key, value in setup.config.changed().items())
         say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
@@ -158,7 +160,9 @@ def _listing_line(feed: Feed, location: str) -> str:
     so_far = "" if feed.is_listed else " so far; listing goes on beside the work"
     others = f" ({counts.other_files:,} with other extensions left out)" if counts.other_files else ""
     containers = (
-        f", beside {counts.skipped_containers:,} known tars or Parquet files" if counts.skipped_containers else ""
+        f", beside {counts.skipped_containers:,} known tars or Parquet files"
+        if counts.skipped_containers
+        else ""
     )
     forgotten = f"; {feed.skipped_images:,} forgotten ones stay out" if feed.skipped_images else ""
     return f"{counts.images:,} images in {location}{others}{containers}{so_far}{forgotten}"

@@ -42,10 +42,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_face_is_found_where_its_points_are(labelled: Path) -> None:
     there, elsewhere = read_labelled(str(labelled), load_config(None, []), 112)
-    assert there.group == "people" and there.crop is not None and there.crop.shape == (112, 112, 3)
-    assert elsewhere.crop is None and elsewhere.crop_matrix is None and elsewhere.face_px is None
+    assert there.group == "people" and there.detected is not None and elsewhere.detected is None
+    assert there.detected.crop.shape == (112, 112, 3) and 60 < there.detected.face_px < 140
     assert there.pose is not None and there.pose.tolist() == [10, 0, -5] and elsewhere.pose is None
-    assert there.face_px is not None and 60 < there.face_px < 140
 
 
 def test_figures_are_printed_and_written(

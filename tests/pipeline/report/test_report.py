@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_output import BACKGROUND, SHARD, write_synthetic_output
 
+from facegpt.library.pictures import crop_transform, draw_pictures, render_face
 from facegpt.morphable import bundled
 from facegpt.photo.crop import cut
 from pipeline.errors import UsageError
 from pipeline.report import write_report
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import crop_transform, draw_pictures, render_face
 from pipeline.report.read import choose_faces, read_report_data, read_rows
 
 OTHERS = [
