@@ -36,7 +36,7 @@ IMAGE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ForgetSummary:
     """Counts of what was removed: distinct images, their rows in the ledger, faces, and shards that were rewritten.
 
     `forgotten_before`: how many of the images had been forgotten by an earlier call. `report`: whether a report was
@@ -52,7 +52,7 @@ class Forgotten:
     notes: tuple[str, ...]
 
 
-def forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
+def forget(storage: Storage, image_ids: Collection[str]) -> ForgetSummary:
     """Removes images and all their copies from the ledger, `faces`, the meshes, the manifest and run.json.
 
     All of it takes effect at once, or not at all.
@@ -70,8 +70,8 @@ def forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
         return _forget(storage, image_ids)
 
 
-def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
-    """Does what `forget` says, under the run's lock."""
+def _forget(storage: Storage, image_ids: Collection[str]) -> ForgetSummary:
+    """Removes the images and writes their tombstones. The caller holds the run's lock."""
     notes = replay_journal(storage)
     tombstones = read_tombstones(storage)
     wanted = {image_id.lower() for image_id in image_ids}
@@ -103,7 +103,7 @@ def _forget(storage: Storage, image_ids: Collection[str]) -> Forgotten:
             f"cannot change OUTPUT {storage.root}: {type(error).__name__}: {describe_with_path(error)}; "
             "put that right, and the same command again goes on from here"
         ) from error
-    return Forgotten(
+    return ForgetSummary(
         images=len(present),
         rows=sum(len(shard_rows) for shard_rows in rows.values()),
         faces=faces,
