@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegpt.rendering.psnr import Array, _pair
+from facegpt.rendering.psnr import Array, float64_pair
 
 LANDMARK_PARTS: dict[str, slice] = {
     "jaw": slice(0, 17),
@@ -50,7 +50,7 @@ def landmark_nme(predicted: Array, target: Array) -> LandmarkError:
     Raises:
         ValueError: on other shapes, on no face at all, or if a target's eye corners coincide.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     if truth.ndim != 3 or truth.shape[1:] != (68, 2) or len(truth) == 0:
         raise ValueError(f"landmarks are {tuple(truth.shape)}, expected (N, 68, 2) with N >= 1")
     left, right = OUTER_EYE_CORNERS
@@ -76,7 +76,7 @@ def landmark_box_error(predicted: Array, target: Array) -> Tensor:
     Raises:
         ValueError: on other shapes, or if a target's points have no extent.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     if truth.ndim != 3 or truth.shape[1:] != (68, 2):
         raise ValueError(f"landmarks are {tuple(truth.shape)}, expected (N, 68, 2)")
     size = (truth.amax(1) - truth.amin(1)).prod(-1).sqrt()
@@ -98,7 +98,7 @@ def angle_error(predicted_deg: Array, target_deg: Array) -> Tensor:
         (N, 3). The mean absolute error of the AFLW2000-3D protocol is its mean over the faces whose three target
         angles all lie within 99 degrees.
     """
-    guess, truth = _pair(predicted_deg, target_deg)
+    guess, truth = float64_pair(predicted_deg, target_deg)
     return ((guess - truth + 180) % 360 - 180).abs()
 
 
@@ -109,7 +109,7 @@ def rotation_error(predicted: Array, target: Array) -> Tensor:
         predicted: (N, 3, 3) rotation matrices.
         target: (N, 3, 3).
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     # The chord |A - B|_F = 2 sqrt(2) sin(angle / 2) keeps its precision where the trace's arc cosine loses it.
     chord = (guess - truth).flatten(1).norm(dim=1) / (2 * 2**0.5)
     return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
@@ -129,28 +129,12 @@ def coefficient_error(predicted: Array, target: Array, variance: Array | float =
     Raises:
         ValueError: if no coefficient varies.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     scale = torch.as_tensor(variance, dtype=torch.float64, device=truth.device).expand(truth.shape[1])
     varies = scale > 0
     if not bool(varies.any()):
         raise ValueError("no coefficient varies, an error in units of variance has no meaning")
     return ((guess - truth).square()[:, varies] / scale[varies]).mean(dim=1)
-
-
-def vertex_error(predicted: Array, target: Array, *, align: bool = False) -> Tensor:
-    """Mean distance between corresponding vertices: (N,) millimetres.
-
-    Args:
-        predicted: (N, V, 3) metres.
-        target: (N, V, 3) metres.
-        align: move each prediction rigidly (rotation and translation, no scale) onto its target first, by the least
-            squares of Kabsch (Acta Cryst. A32, 1976); for meshes that are not in the same head frame.
-    """
-    guess, truth = _pair(predicted, target)
-    if align:
-        guess = _rigidly_aligned(guess, truth)
-    distance: Tensor = 1e3 * (guess - truth).norm(dim=-1).mean(dim=1)
-    return distance
 
 
 def surface_error(predicted: Array, target: Array) -> Tensor:
@@ -163,7 +147,7 @@ def surface_error(predicted: Array, target: Array) -> Tensor:
         predicted: (N, V, 3) metres.
         target: (N, V, 3) metres.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     middle = truth.mean(dim=1, keepdim=True)
     turned, centred = _rigidly_aligned(guess, truth) - middle, truth - middle
     scale = (turned * centred).sum((1, 2)) / turned.square().sum((1, 2))

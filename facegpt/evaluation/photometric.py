@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import measured_area
 from facegpt.rendering import (
     Camera,
     Fragments,
@@ -22,9 +23,6 @@ from facegpt.rendering import (
     vertex_normals,
 )
 from facegpt.rendering.psnr import psnr
-
-FACE_BOX = ((-0.075, 0.075), (-0.12, 0.06), (-0.03, 1.0))
-"""Where the face proper lies on the mean head (metres, x, y, z): ear to ear, chin to hairline, no back of the head."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ def lit_fit(face_model: FaceModel, theta: Theta, pixels: Tensor) -> LitFit:
 
     The mean face has shape, expression and albedo 0, and theta's rotation and translation. Both get the lighting that
     `fit_light` finds for them on this photo, and both are judged on the pixels where both show the face proper
-    (`FACE_BOX`), so that neither the light nor the outline makes a difference: ``10 log10(1 / mean squared error)`` of
-    sRGB values.
+    (`measured_area`), so that neither the light nor the outline makes a difference:
+    ``10 log10(1 / mean squared error)`` of sRGB values.
 
     Args:
         face_model: that of theta.
@@ -87,8 +85,7 @@ def _responses(model: FaceModel, theta: Theta, size: int) -> tuple[Fragments, Te
 
 def _face_proper(model: FaceModel, fragments: Fragments) -> Tensor:
     """(B, H, W), true where a triangle of the face proper is seen."""
-    low, high = model.mean.new_tensor(FACE_BOX).unbind(1)
-    within = ((model.mean >= low) & (model.mean <= high)).all(1)[model.triangles].all(1)
+    within = measured_area(model)[model.triangles].all(1)
     return fragments.mask & within[fragments.triangle.clamp(min=0)]
 
 

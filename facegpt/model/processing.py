@@ -56,12 +56,12 @@ class FaceProcessor(ABC):
     silent: tuple[int, ...]
 
     @abstractmethod
-    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
-        """What the model is shown of pictures (N,3,W,W) in 0..1, by the names of its inputs."""
+    def image_inputs(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Makes the image inputs of the model, by name, of pictures (N,3,W,W) in 0..1."""
 
     @abstractmethod
-    def positions(self, ids: Tensor) -> dict[str, Tensor]:
-        """What the model wants to know of the places of a sequence with a picture (N,L) beside its ids."""
+    def token_types(self, ids: Tensor) -> dict[str, Tensor]:
+        """Makes the inputs, by name, that tell image tokens from words in sequences with a picture (N,L)."""
 
     @abstractmethod
     def prompt(self, instruction: str | None = None) -> list[int]:
@@ -138,10 +138,10 @@ class FaceGptProcessor(FaceProcessor):
     def not_text(self) -> Iterable[str]:
         return SPECIAL_TOKENS
 
-    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
+    def image_inputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return {"pixel_values": pixels}
 
-    def positions(self, ids: Tensor) -> dict[str, Tensor]:
+    def token_types(self, ids: Tensor) -> dict[str, Tensor]:
         return {}
 
     def prompt(self, instruction: str | None = None) -> list[int]:

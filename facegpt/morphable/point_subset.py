@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import loss_area
 from facegpt.rendering import vertex_normals
 
 
@@ -27,8 +28,7 @@ class LossPoints(nn.Module):
 
     def __init__(self, model: FaceModel, skin: int = 300, seed: int = 0) -> None:
         super().__init__()
-        front = (model.regions == 0) & (model.mean[:, 2] > -0.02) & (model.mean[:, 1].abs() < 0.11)
-        candidates = front.nonzero()[:, 0]
+        candidates = loss_area(model).nonzero()[:, 0]
         order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
         vertices = candidates[order[:skin]]
         self.rows, self.candidates = model.jaw_vertices.shape[:2]

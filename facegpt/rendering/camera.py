@@ -12,23 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegpt.rendering.rotations import (
-    axis_angle_to_matrix,
-    euler_to_matrix,
-    matrix_to_axis_angle,
-    matrix_to_euler,
-)
-
-__all__ = [
-    "FOCAL_MULTIPLIER",
-    "Camera",
-    "axis_angle_to_matrix",
-    "euler_to_matrix",
-    "matrix_to_axis_angle",
-    "matrix_to_euler",
-    "to_camera",
-]
-
 FOCAL_MULTIPLIER = 4.5
 """Focal length in crop widths: a field of view of 12.7 degrees, a head of 0.2 m at 0.9 m fills the crop."""
 

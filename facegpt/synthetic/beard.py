@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import skin_of_head
 
 F32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -46,7 +47,7 @@ def beard_grounds(model: FaceModel) -> BeardGrounds:
 
     upper, lower = outline([51, 52, 53, 54]), outline([57, 56, 55, 54])
     corner, nose, side = points[54], points[33], points[15]
-    front = above(z - side[2] + 0.012, 0.012) * (model.regions.numpy() == 0)
+    front = above(z - side[2] + 0.012, 0.012) * skin_of_head(model).numpy()
     below_nose = above(nose[1] + 0.001 - y)
     moustache = below_nose * above(y - upper - 0.001) * above(corner[0] + 0.006 - aside, 0.006)
     chin = above(lower - 0.003 - y) * above(corner[0] + 0.004 - aside, 0.008)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import skin_of_head
 from facegpt.synthetic import hair, lines, props
 from facegpt.synthetic.creases import creases
 from facegpt.synthetic.heads import Heads, draw_heads
@@ -181,7 +182,7 @@ def _lined(rng: np.random.Generator, face: F32, mask: F32, landmarks: F32, witho
 
 @cache
 def _skin_model(model: FaceModel) -> tuple[F32, F32]:
-    rows = model.regions == 0
+    rows = skin_of_head(model)
     return model.albedo_mean[rows].mean(0).numpy(), model.albedo_basis[:, rows].mean(1).numpy()
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import skin_of_head
 from facegpt.rendering import vertex_normals
 
 Rng = np.random.Generator
@@ -73,8 +74,8 @@ def neck_of(model: FaceModel) -> Neck | None:
             loop.append(after)
         loops.append(loop)
     mouth = float(model.landmarks(model.mean[None], torch.eye(3)[None])[0, 62, 1])
-    heights = model.mean[:, 1].numpy()
-    head = [loop for loop in loops if heights[loop].mean() < mouth and (model.regions[loop] == 0).all()]
+    heights, skin = model.mean[:, 1].numpy(), skin_of_head(model)
+    head = [loop for loop in loops if heights[loop].mean() < mouth and skin[loop].all()]
     if not head:
         return None
     end = np.asarray(max(head, key=len))

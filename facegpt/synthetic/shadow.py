@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel
-from facegpt.rendering import sh_basis, vertex_normals
-from facegpt.rendering.rasterizer import rasterize
+from facegpt.morphable.face_area import region
+from facegpt.rendering import rasterize, sh_basis, vertex_normals
 
 DIRECTIONS = 160
 LOBES = (3.141593, 2.094395, 0.785398)
@@ -56,9 +56,9 @@ def self_shadow(model: FaceModel) -> SelfShadow:
     normals = vertex_normals(vertices[None], model.triangles)[0]
     share = (normals @ directions.T).clamp(min=0) * (4 / DIRECTIONS)
     hidden = torch.stack([_hidden(model, direction) for direction in directions], 1)
-    for region, frontal in _BEHIND_LIPS.items():
-        if region in model.region_names:
-            hidden[model.regions == model.region_names.index(region)] = directions[:, 2] < frontal
+    for name, frontal in _BEHIND_LIPS.items():
+        if name in model.region_names:
+            hidden[region(model, name)] = directions[:, 2] < frontal
     # Below the head is a body, which face models do not have.
     past_body = 0.25 + 0.75 * ((directions[:, 1] + 0.55) / 0.45).clamp(0, 1)
     return SelfShadow(directions, share * ~hidden * past_body, share)

@@ -9,26 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import tone_cheeks
 from facegpt.rendering import LUMINANCE
 from facegpt.synthetic.sampling import CROP_CENTRE, F32, FaceSample, directional_light, rotation_matrix
-
-CHEEKS = ((0.020, 0.045), (-0.040, -0.020))
-"""Where the tone of the skin is read on the mean head: metres aside of and (negative) below the eyes, on the front."""
 
 
 class SkinTone:
     """Sets the tone of the skin of faces of a face model.
 
-    The tone is the mean luminance of the cheeks' albedo. A change of it moves the albedo coefficients along their
-    regression on the tone over the model's examples, so that what goes with the tone of skin (lips, lids) goes along
-    and what does not (hair, brows, eyes) stays.
+    The tone is the mean luminance of the cheeks' albedo (`tone_cheeks`). A change of it moves the albedo coefficients
+    along their regression on the tone over the model's examples, so that what goes with the tone of skin (lips, lids)
+    goes along and what does not (hair, brows, eyes) stays.
     """
 
     def __init__(self, model: FaceModel) -> None:
-        mean = model.mean.numpy()
-        aside, height = np.abs(mean[:, 0]), mean[:, 1]
-        (inner, outer), (low, high) = CHEEKS
-        cheeks = (aside > inner) & (aside < outer) & (height > low) & (height < high) & (mean[:, 2] > 0)
+        cheeks = tone_cheeks(model).numpy()
         self._middle = float((model.albedo_mean.numpy()[cheeks] @ np.array(LUMINANCE)).mean())
         self._reading = (model.albedo_basis.numpy()[:, cheeks] @ np.array(LUMINANCE)).mean(1)
         examples = model.albedo_examples.numpy().astype(np.float64)

@@ -68,16 +68,6 @@ def with_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
     return canvas.resize(crop.size, Image.Resampling.LANCZOS)
 
 
-def theta_of(row: Row) -> Theta:
-    """The face's theta, a batch of one."""
-    values = {
-        name: torch.tensor(row[name], dtype=torch.float32)[None]
-        for name in ("shape", "expression", "albedo", "lighting", "rotation", "translation")
-    }
-    rotation = values.pop("rotation").reshape(1, 3, 3)
-    return Theta(**values, rotation_vector=matrix_to_axis_angle(rotation))
-
-
 def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
     """The same head turned to the side that the photo hides, whole and in the middle of the picture."""
     facing_right = float(theta.rotation[0, 0, 2]) > 0
@@ -93,7 +83,7 @@ def turned(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
 
 def rendered(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
     """Renders the face over `backdrop` (the crop), or, without one, turned to its hidden side over a plain ground."""
-    theta = theta_of(row)
+    theta = Theta.from_annotations([row])
     multiplier = float(row["camera"][0]) / crop_side(row)
     fine = 2
     with torch.no_grad():

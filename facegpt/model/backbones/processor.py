@@ -64,12 +64,12 @@ class BackboneProcessor(FaceProcessor):
         added = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
         return sorted((token for token in added if token.strip()), key=len, reverse=True)
 
-    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
+    def image_inputs(self, pixels: Tensor) -> dict[str, Tensor]:
         crops = (pixels * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         shown = self.processor.image_processor([[crop] for crop in crops], return_tensors="pt")
         return {key: shown[key].to(pixels.device) for key in self._image_keys}
 
-    def positions(self, ids: Tensor) -> dict[str, Tensor]:
+    def token_types(self, ids: Tensor) -> dict[str, Tensor]:
         """Token types, as Gemma and Qwen have them: not 0 at the tokens of a picture."""
         types = {key: torch.zeros_like(ids) for key in self._types}
         for key, values in self._types.items():
@@ -122,7 +122,7 @@ class BackboneProcessor(FaceProcessor):
 
     def _check(self, whole: dict[str, Tensor]) -> None:
         grey = torch.full((1, 3, self.crop_size, self.crop_size), 127 / 255)
-        alone = self.seen(grey)
+        alone = self.image_inputs(grey)
         for key, value in alone.items():
             if value.shape != whole[key].shape or not torch.allclose(value.float(), whole[key].float()):
                 raise BackboneError(
