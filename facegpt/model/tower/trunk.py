@@ -1,4 +1,4 @@
-"""The trunk of the small vision tower: the convolutional network that reads the anchors of a face and a guess of theta."""
+"""The trunk of the small tower: the convolutional network that reads anchors and a guess of theta off a picture."""
 
 from __future__ import annotations
 
