@@ -1,4 +1,4 @@
-"""Beards: where they grow on a head model, what they do to its colours and how far they stand off its skin."""
+"""Beards: where they grow on a head model, their colours and their length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EYES = 0.092
 
 @dataclass(frozen=True)
 class BeardGrounds:
-    """Where hair grows in a face, each (V,) in 0..1: above the lips, on the chin, on cheeks and jaw."""
+    """The areas where a beard grows, each (V,) in 0..1: above the lips, on the chin, on cheeks and jaw."""
 
     moustache: Tensor
     chin: Tensor
@@ -30,7 +30,7 @@ class BeardGrounds:
 
 @cache
 def beard_grounds(model: FaceModel) -> BeardGrounds:
-    """Finds them by the landmarks of the mean face."""
+    """Finds the areas of a face model by the landmarks of its mean face."""
     points = model.landmarks(model.mean[None], torch.eye(3)[None])[0].numpy()
     unit = float(np.linalg.norm(points[45] - points[36])) / _EYES
     x, y, z = (model.mean / unit).numpy().T
@@ -59,8 +59,8 @@ def beard_grounds(model: FaceModel) -> BeardGrounds:
 
 
 def grow_beards(rng: Rng, model: FaceModel, albedo: Tensor) -> tuple[Tensor, Tensor]:
-    """Beards on two of five heads: `albedo` (B,V,3), linear RGB, with them, and how far (B,V,1), metres, their hair
-    stands off the skin.
+    """Draws beards on two of five heads; returns `albedo` (B,V,3), linear RGB, with them, and the distance (B,V,1) in
+    metres of their surface from the skin.
     """
     grounds = beard_grounds(model)
     count, vertices = albedo.shape[:2]
