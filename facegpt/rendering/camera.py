@@ -43,7 +43,7 @@ class Camera:
         return (self.size - 1) / 2
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Project camera-frame points to pixels.
+        """Projects camera-frame points to pixels.
 
         Args:
             points: (B, N, 3) metres, camera frame.
@@ -64,13 +64,13 @@ class Camera:
         return torch.stack((u, v), dim=-1), depth
 
     def screen(self, points: Tensor) -> Tensor:
-        """Project camera-frame points (B, N, 3) to what the rasteriser takes: (B, N, 3) as u, v, depth."""
+        """Projects camera-frame points (B, N, 3) to the rasteriser's input: (B, N, 3) as u, v, depth."""
         pixels, depth = self.project(points)
         return torch.cat((pixels, depth.unsqueeze(-1)), dim=-1)
 
 
 def to_camera(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """Move canonical points into the camera frame: ``X = R V + t``.
+    """Moves canonical points into the camera frame: ``X = R V + t``.
 
     Args:
         points: (B, N, 3) metres, canonical head frame.

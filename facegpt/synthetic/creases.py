@@ -65,7 +65,7 @@ class _Creases:
         return float(self.actions.get(name, 0.0))
 
     def forehead(self) -> None:
-        """Draws lines across: in the middle for browInnerUp, on a side for its browOuterUp, all over for both of these."""
+        """Draws lines across: in the middle for browInnerUp, on a side for its browOuterUp, all over for both."""
         rng, length = self.rng, self.eye_length
         raised = [self._action(f"browOuterUp{name}") for name in ("Right", "Left")]
         right, left = (self._strength(action) for action in raised)

@@ -163,7 +163,7 @@ def folds(rng: Rng, size: int, landmarks: F32) -> F32:
 
 
 def fold_curve(landmarks: F32, side: int, up: F32, reach: float) -> tuple[F32, float]:
-    """Places the fold (5,2) px from the wing of the nose past the corner of the mouth; also returns the eye's length."""
+    """Places a fold (5,2) px from the wing of the nose past the corner of the mouth; returns the eye's length, too."""
     outer, inner, wing, corner = (landmarks[SIDES[side][index]] for index in (0, 2, 5, 6))
     length = max(float(np.linalg.norm(outer - inner)), 1e-3)
     out = (outer - inner) / length

@@ -182,7 +182,7 @@ def sample_lighting(rng: Rng, white: bool = False) -> F32:
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> npt.NDArray[np.float64]:
-    """Computes `Rz(roll) Rx(pitch) Ry(yaw)` (3,3), angles in radians, in the frame x right, y up, z towards the camera."""
+    """Computes `Rz(roll) Rx(pitch) Ry(yaw)` (3,3), radians, in the frame x right, y up, z towards the camera."""
     (cy, cp, cr), (sy, sp, sr) = np.cos([yaw, pitch, roll]), np.sin([yaw, pitch, roll])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])

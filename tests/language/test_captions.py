@@ -150,7 +150,9 @@ def test_between_two_values_the_right_one_outweighs_silence() -> None:
 def test_what_needs_no_words_may_be_near_what_does() -> None:
     relaxed, near = face(), face(browInnerUp=0.3)
     said = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), predicted=near))}
-    said_relaxed = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), predicted=relaxed))}
+    said_relaxed = {
+        "".join(piece.text for piece in caption(near, np.random.default_rng(0), predicted=relaxed))
+    }
     assert all("raised brows" in one for one in said) and all("brows" not in one for one in said_relaxed)
 
 

@@ -124,7 +124,7 @@ def test_training_config_errors_name_the_way_out(values: dict[str, object], mess
 
 PARENT = """
 import multiprocessing, sys, time
-from facegpt.training.synthetic.shards import render_shards
+from facegpt.training.data.shard_cache import render_shards
 
 if __name__ == "__main__":
     arguments = (sys.argv[1], 4096, 112, list(range(99)))
