@@ -20,7 +20,6 @@ from facegpt.bundled import BUNDLED
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import CheckpointError
 from facegpt.morphable import Theta
-from facegpt.rendering import matrix_to_axis_angle
 from facegpt.training.albedo.learn import carry_over, learn_albedo
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
@@ -124,18 +123,7 @@ def reconstructed(
     for first in range(0, len(crops), TOLD_EVERY):
         parts += annotator.annotate(crops[first : first + TOLD_EVERY])
         LOG.info("%d of %d faces reconstructed", len(parts), len(crops))
-    blocks = {
-        name: torch.from_numpy(np.stack([getattr(part, name) for part in parts]))
-        for name in ("shape", "expression", "albedo", "lighting", "rotation", "translation")
-    }
-    theta = Theta(
-        blocks["shape"],
-        blocks["expression"],
-        blocks["albedo"],
-        blocks["lighting"].flatten(1),
-        matrix_to_axis_angle(blocks["rotation"]),
-        blocks["translation"],
-    )
+    theta = Theta.from_annotations([vars(part) for part in parts])
     return theta, torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
 
 

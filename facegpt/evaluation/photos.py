@@ -20,7 +20,6 @@ from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.morphable import Theta
 from facegpt.photo.crop import to_image
-from facegpt.rendering import matrix_to_axis_angle
 
 FARTHEST = 99.0
 """Degrees: a face with a labelled angle beyond counts in no pose error (the protocol on AFLW2000-3D)."""
@@ -157,7 +156,7 @@ def _pose_errors(said: list[FaceAnnotation], faces: list[LabelledFace]) -> dict[
 
 def _lit(annotator: FaceAnnotator, said: list[FaceAnnotation], crops: U8) -> list[tuple[float, float]]:
     """The PSNR of each face, and of the mean face in its place, with the light fitted; NaN where none is drawn."""
-    theta = theta_of(said)
+    theta = Theta.from_annotations([vars(annotation) for annotation in said])
     fits = [
         lit_fit(
             annotator.face_model,
@@ -186,19 +185,3 @@ def _pictures(said: Sequence[FaceAnnotation], lit: Sequence[tuple[float, float]]
         if len(gain) > 1:
             figures["psnr_gain_db_se"] = float(gain.std(ddof=1) / len(gain) ** 0.5)
     return figures
-
-
-def theta_of(said: Sequence[FaceAnnotation]) -> Theta:
-    """The parameters of annotated faces as one batch."""
-
-    def stacked(name: str) -> torch.Tensor:
-        return torch.from_numpy(np.stack([np.asarray(getattr(one, name), np.float32) for one in said]))
-
-    return Theta(
-        stacked("shape"),
-        stacked("expression"),
-        stacked("albedo"),
-        stacked("lighting"),
-        matrix_to_axis_angle(stacked("rotation")),
-        stacked("translation"),
-    )

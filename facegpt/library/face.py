@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegpt.library.errors import PhotoError
-from facegpt.library.pictures import SIDE, crop_pictures, head_picture, strip, theta_of, turn_head
+from facegpt.library.pictures import SIDE, crop_pictures, head_picture, strip, turn_head
 from facegpt.morphable import FaceModel, Theta
 from facegpt.morphable.glb import coloured_heads, to_trimesh
 from facegpt.rendering import FOCAL_MULTIPLIER
@@ -93,7 +93,7 @@ class Face:
     @property
     def theta(self) -> Theta:
         """The face's parameters as tensors, a batch of one."""
-        return theta_of(self.row())
+        return Theta.from_annotations([self.row()])
 
     def mesh(self) -> trimesh.Trimesh:
         """Makes the whole head in metres, y up, facing +z, with vertex colours (linear RGB): that of a run's GLB."""

@@ -73,16 +73,6 @@ def draw_landmarks(crop: Image.Image, points: Pixels) -> Image.Image:
     return canvas.resize(crop.size, Image.Resampling.LANCZOS)
 
 
-def theta_of(row: Row) -> Theta:
-    """The face's theta, a batch of one."""
-    values = {
-        name: torch.tensor(row[name], dtype=torch.float32)[None]
-        for name in ("shape", "expression", "albedo", "lighting", "rotation", "translation")
-    }
-    rotation = values.pop("rotation").reshape(1, 3, 3)
-    return Theta(**values, rotation_vector=matrix_to_axis_angle(rotation))
-
-
 def turn_head(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
     """The same head turned to the side that the photo hides, whole and in the middle of the picture."""
     facing_right = float(theta.rotation[0, 0, 2]) > 0
@@ -98,7 +88,7 @@ def turn_head(model: FaceModel, theta: Theta, multiplier: float) -> Theta:
 
 def render_face(model: FaceModel, row: Row, backdrop: Image.Image | None, side: int = SIDE) -> Image.Image:
     """Draws a row's face over `backdrop` (the crop), or, without one, turned to its hidden side over a plain ground."""
-    theta, multiplier = theta_of(row), float(row["camera"][0]) / crop_side(row)
+    theta, multiplier = Theta.from_annotations([row]), float(row["camera"][0]) / crop_side(row)
     if backdrop is None:
         return head_picture(model, turn_head(model, theta, multiplier), side, multiplier)
     return head_picture(model, theta, side, multiplier, backdrop)

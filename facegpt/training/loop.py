@@ -248,7 +248,7 @@ class Trainer:
                 return self.objectives.language(model, batch, images, seen, text, noise, stage == "together")
             case "face":
                 text, words = self.writer(batch, step), self.writer.processor
-                shown = {**words.seen(images), **words.positions(text.ids)}
+                shown = {**words.image_inputs(images), **words.token_types(text.ids)}
                 shown = {name: value.to(self.config.device) for name, value in shown.items()}
                 return self.objectives.face(model, batch, shown, text, noise)
 

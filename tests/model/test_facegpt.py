@@ -49,7 +49,7 @@ def test_what_the_trunk_has_seen_need_not_be_looked_at_again() -> None:
         looked = model(input_ids=prompt, pixel_values=pixels(3)).theta
         looks: list[int] = []
         tower.trunk.register_forward_hook(lambda *_: looks.append(1))
-        assert torch.equal(model(input_ids=prompt, pixel_values=pixels(3), seen=seen).theta, looked)
+        assert torch.equal(model(input_ids=prompt, pixel_values=pixels(3), trunk_output=seen).theta, looked)
     assert not looks
 
 
@@ -58,7 +58,7 @@ def test_the_error_is_what_the_face_token_and_the_trunk_expect_of_one_look() -> 
     prompt = torch.tensor(own.prompt()).expand(2, -1)
     with torch.no_grad():
         spoken = model(input_ids=prompt, pixel_values=pixels()).log_error
-        guessed = model.face_head.scaled(model.look(pixels()).guess)[1]
+        guessed = model.face_head.scaled(model.run_trunk(pixels()).guess)[1]
     looks: list[int] = []
     model.backbone.model.vision_tower.trunk.register_forward_hook(lambda *_: looks.append(1))
     expected = generate_faces(model, own, pixels(), max_new_tokens=2).log_error
@@ -108,12 +108,12 @@ def test_what_is_read_of_the_albedo_is_added_to_what_the_face_token_and_the_trun
 
     def said() -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            return model(input_ids=prompt, pixel_values=pixels()).theta, model.look(pixels()).guess
+            return model(input_ids=prompt, pixel_values=pixels()).theta, model.run_trunk(pixels()).guess
 
     before, guessed = said()
     with torch.no_grad():
         fit.gain.fill_(1.0)
-        read = model.look(pixels()).read
+        read = model.run_trunk(pixels()).fitted_albedo
     after, guess = said()
     assert read is not None and read.abs().max() > 0
     torch.testing.assert_close((after - before)[:, albedo], read, atol=1e-5, rtol=1e-4)

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from facegpt.morphable.bake.heads import F32
 from facegpt.morphable.bake.shape import F64, TEETH, LinearHead
+from facegpt.morphable.face_area import SKIN
 
 Rng = np.random.Generator
 BROW_PEAK = (0.036, 0.0205)
@@ -41,7 +42,7 @@ class Appearance:
         self.mean = head.mean.astype(np.float64)
         self.regions = head.regions
         x, y, z = np.abs(self.mean[:, 0]), self.mean[:, 1], self.mean[:, 2]
-        skin = (self.regions == 0).astype(np.float64)
+        skin = (self.regions == SKIN).astype(np.float64)
         self.skin = skin
         self.lips = head.masks["lips"] * skin
         self.lids = head.masks["eyelids"] * skin

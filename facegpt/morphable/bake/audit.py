@@ -12,8 +12,8 @@ import numpy as np
 
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.bake.heads import F32, AnnyHeads
-from facegpt.morphable.bake.shape import visible_weights
 from facegpt.morphable.directions import DIRECTIONS
+from facegpt.morphable.face_area import component_weights
 
 SLIDER = "gender"
 RIDGE = 1e-3
@@ -28,7 +28,7 @@ def sex_linked_shape(anny: AnnyHeads, model: FaceModel) -> F32:
     low, high = (anny.phenotype(**{SLIDER: value}) for value in (0.0, 1.0))
     count = len(low)  # what the bake adds (teeth, finer eyes) comes behind the vertices of anny
     mean = model.mean[:count].numpy()
-    weights = np.repeat(np.sqrt(visible_weights(mean, anny.topology.regions)), 3)
+    weights = np.repeat(np.sqrt(component_weights(mean, anny.topology.regions)), 3)
     modes = model.shape_basis[:, :count].flatten(1).numpy().astype(np.float64) * weights
     moved = (high - low).reshape(-1) * weights
     gram = modes @ modes.T

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from facegpt.morphable.face_area import slider_area
+
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 
@@ -115,9 +117,7 @@ class AnnyHeads:
         phenotype = {key: torch.full((1,), 0.5) for key in self._anny.phenotype_labels}
         phenotype["age"][:] = 0.7
         neutral = self._align(self._vertices(1, phenotype_kwargs=phenotype))[0][0]
-        visible = (
-            (self.topology.regions == 0) & (neutral[:, 2] > -0.03) & (np.abs(neutral[:, 1] + 0.02) < 0.1)
-        )
+        visible = slider_area(neutral, self.topology.regions)
         spread = {}
         for name in sliders:
             moved = self._vertices(1, phenotype_kwargs=phenotype, local_changes_kwargs={name: torch.ones(1)})

@@ -13,6 +13,7 @@ import numpy as np
 from facegpt.morphable.bake.appearance import brow_line, smoothstep
 from facegpt.morphable.bake.heads import I64
 from facegpt.morphable.bake.shape import F64, LinearHead
+from facegpt.morphable.face_area import SKIN
 from facegpt.morphable.rays import outermost
 
 # (vertices, triangles, pixels) -> triangle per pixel (-1 outside) and barycentric coordinates, orthographic
@@ -129,7 +130,7 @@ def inner_landmarks(head: LinearHead, names: tuple[str, ...], rasterize: Rasteri
 
 def _outermost(head: LinearHead, z: float, angle: float) -> tuple[float, I64, F64] | None:
     """Farthest skin hit of the ray from the jaw axis at depth `z` towards `angle`."""
-    triangles = head.triangles[(head.regions == 0)[head.triangles].all(1)]
+    triangles = head.triangles[(head.regions == SKIN)[head.triangles].all(1)]
     corners = head.mean[triangles].astype(np.float64)
     return outermost(corners, triangles, np.array([0, JAW_AXIS_Y, z]), angle)
 

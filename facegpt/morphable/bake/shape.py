@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from facegpt.morphable.bake.heads import F32, I64, REGIONS
+from facegpt.morphable.face_area import SKIN
 
 F64 = npt.NDArray[np.float64]
 TEETH = len(REGIONS)
@@ -37,14 +38,6 @@ def mirror_indices(mean: F32) -> I64:
     if distance.max() > 5e-4 or not (index[index] == np.arange(len(index))).all():
         raise ValueError(f"the head is not symmetric: {distance.max() * 1e3:.2f} mm")
     return np.asarray(index, np.int64)
-
-
-def visible_weights(mean: F32, regions: I64) -> F64:
-    """Weight of each vertex in the PCA: 1 where a photo of a face shows it, little on skull, neck and insides."""
-    front = (mean[:, 2] > -0.03) & (mean[:, 1] > -0.12) & (mean[:, 1] < 0.085)
-    weights = np.where(front & np.isin(regions, [0, 1, 2]), 1.0, 0.02)
-    ears = np.abs(mean[:, 0]) > 0.07
-    return np.where(ears & (weights == 1.0), 0.1, weights)
 
 
 def symmetric_pca(heads: F32, weights: F64, count: int) -> tuple[F32, F32, F64]:
@@ -112,7 +105,7 @@ def add_teeth(head: LinearHead, names: tuple[str, ...], columns: int = 17) -> Li
 
     The upper arch follows the shape of the mouth as a whole, the lower one also the jaw's actions.
     """
-    lips = np.where((head.masks["lips"] > 0.5) & (head.regions == 0))[0]
+    lips = np.where((head.masks["lips"] > 0.5) & (head.regions == SKIN))[0]
     front = lips[np.abs(head.mean[lips, 0]) < 0.004]
     line_y = float(np.median(head.mean[lips, 1])) + 0.001
     front_z = float(head.mean[front, 2].max()) - 0.0165

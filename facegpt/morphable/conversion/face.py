@@ -9,16 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from facegpt.morphable.face_area import registered_area, skin_of_head
 from facegpt.morphable.face_model import FaceModel
-from facegpt.rendering.rasterizer import rasterize
-from facegpt.rendering.rotations import euler_to_matrix
+from facegpt.rendering import euler_to_matrix, rasterize
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-BACK, TOP, SIDE, BELOW_JAW = -0.03, 0.085, 0.072, 0.003
-"""Metres from the eyes, and below the jaw's landmarks: a face without ears, skull and neck."""
 VIEWS = (-35.0, 0.0, 35.0)
 """Yaw in degrees from which skin counts as seen; insides of nostrils and lips are not."""
 PIXELS, EXTENT = 512, 0.16
@@ -39,7 +37,7 @@ class Face:
     @classmethod
     def of(cls, model: FaceModel) -> Face:
         """Of any model of this project, whose region 0 is skin."""
-        skin = model.triangles[(model.regions == 0)[model.triangles].all(1)]
+        skin = model.triangles[skin_of_head(model)[model.triangles].all(1)]
         ids = torch.cat([model.jaw_vertices[:, 0], model.landmark_vertices])
         weights = torch.cat([model.jaw_weights[:, 0], model.landmark_weights])
         arrays = (skin.numpy(), model.triangles.numpy(), ids.numpy(), weights.double().numpy())
@@ -48,13 +46,10 @@ class Face:
     @cached_property
     def visible(self) -> Mask:
         """Vertices (V,) of the skin of the face that one of `VIEWS` shows."""
-        x, y, z = self.mean.T
-        jaw = self.marks(self.mean)[3:14]
-        below = np.interp(x, jaw[:, 0], jaw[:, 1]) - BELOW_JAW
-        box = (z > BACK) & (y > below) & (y < TOP) & (np.abs(x) < SIDE)
+        area = registered_area(self.mean, self.marks(self.mean)[3:14])
         used = np.zeros(len(self.mean), bool)
         used[self.skin] = True
-        return np.asarray(box & used & self._seen())
+        return np.asarray(area & used & self._seen())
 
     def marks(self, vertices: F64) -> F64:
         """The 68 landmarks (68,3) on `vertices` (V,3), seen from the front."""

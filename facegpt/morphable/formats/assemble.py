@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from facegpt.morphable.face_area import SKIN
 from facegpt.morphable.face_model import FaceModel
 from facegpt.morphable.formats.contour import jaw_rows
 from facegpt.morphable.formats.landmarks import (
@@ -56,7 +57,7 @@ def assemble(raw: RawModel, keep: tuple[int, int, int] | None = None) -> FaceMod
     mean = scale * metres @ turn.T + shift
     triangles = _outwards(mean, raw.triangles, raw)
     regions = np.zeros(len(mean), np.int64) if raw.regions is None else raw.regions
-    skin = triangles[(regions == 0)[triangles].all(1)]
+    skin = triangles[(regions == SKIN)[triangles].all(1)]
     points = complete(mean, skin, points)
     points = in_jaw_order(mean, points)
     check_fit(places(mean, points)[1], raw.id)

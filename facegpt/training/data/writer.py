@@ -177,7 +177,7 @@ class DialogueWriter:
             return self._dialogue(dict([CHAT[int(rng.integers(len(CHAT)))]]), 1.0)
         other = rng.random() < OTHER_INSTRUCTION_SHARE
         instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
-        said, counts = self.processor.encode_pieces(caption(attributes, rng, own=own))
+        said, counts = self.processor.encode_pieces(caption(attributes, rng, predicted=own))
         return [Turn(self.processor.prompt(instruction), [*said, self.processor.ends[0]], [*counts, 1.0])]
 
     def _dialogue(self, asked: dict[str, str], weight: float) -> list[Turn]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from facegpt.language.attributes import REQUIRED, SCALES, measures
 from facegpt.language.features import FORM, FormMeasures
 from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
-from facegpt.model.tower.trunk import FaceTrunk, Seen
+from facegpt.model.tower.trunk import FaceTrunk, TrunkOutput
 from facegpt.morphable import FaceModel, Theta
 from facegpt.morphable.point_subset import LossPoints
 from facegpt.training.config import TrainConfig
@@ -49,13 +49,13 @@ class Objectives:
         found = self._points(trunk_of(model), batch, seen.points, seen.spread)
         return {**found, **self._face(batch, *model.face_head.scaled(seen.guess))}
 
-    def look(self, model: FaceGptForConditionalGeneration, images: Tensor) -> Seen:
+    def look(self, model: FaceGptForConditionalGeneration, images: Tensor) -> TrunkOutput:
         """What the trunk sees in the pictures."""
         with autocast(self.config):
-            seen: Seen = trunk_of(model)(images)
+            seen: TrunkOutput = trunk_of(model)(images)
         return seen
 
-    def guessed(self, model: FaceGptForConditionalGeneration, seen: Seen) -> Theta:
+    def guessed(self, model: FaceGptForConditionalGeneration, seen: TrunkOutput) -> Theta:
         """The faces that the trunk guesses, without gradients."""
         return self._split(model.face_head.scaled(seen.guess.detach())[0])
 
@@ -64,7 +64,7 @@ class Objectives:
         model: FaceGptForConditionalGeneration,
         batch: Batch,
         images: Tensor,
-        seen: Seen,
+        seen: TrunkOutput,
         text: Text,
         noise: torch.Generator,
         together: bool = False,
@@ -83,7 +83,7 @@ class Objectives:
                 pixel_values=images,
                 labels=text.labels,
                 label_weights=text.weights,
-                seen=seen,
+                trunk_output=seen,
             )
         if output.theta is None or output.log_error is None:
             raise RuntimeError("a training batch without a <FACE> token")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import photometric_area
 from facegpt.rendering import interpolate, linear_to_srgb, render
 
 
@@ -19,13 +19,7 @@ class Photometric(nn.Module):
     def __init__(self, model: FaceModel) -> None:
         super().__init__()
         self.model = model
-        _, y, z = model.mean.unbind(1)
-        head = model.regions == model.region_names.index("head")
-        eyes = torch.zeros_like(head)
-        for name in ("eye_front.L", "eye_front.R"):
-            eyes |= model.regions == model.region_names.index(name)
-        face = head & (z > -0.02) & (y < 0.06) & (y > -0.12)
-        self.register_buffer("skin", (face | eyes).float())
+        self.register_buffer("skin", photometric_area(model).float())
 
     def forward(self, theta: Theta, photos: Tensor) -> Tensor:
         """The loss (scalar) of faces (B) in photos (B,3,W,W), sRGB in 0..1.

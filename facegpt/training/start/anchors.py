@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from facegpt.model.tower.trunk import FaceTrunk
 from facegpt.model.tower.unwrap import thin_plate
 from facegpt.morphable import FaceModel
-from facegpt.morphable.face_area import Skin
+from facegpt.morphable.face_area import Skin, anchor_area, region
 from facegpt.rendering import vertex_normals
 
 
@@ -21,12 +21,10 @@ def choose_anchors(model: FaceModel, count: int) -> Tensor:
     fixed.scatter_add_(1, model.landmark_vertices, model.landmark_weights)
     rows = [fixed]
     for name in ("eye_front.L", "eye_front.R"):
-        eye = (model.regions == model.region_names.index(name)).nonzero()[:, 0]
+        eye = region(model, name).nonzero()[:, 0]
         rows.append(_at(eye[model.mean[eye, 2].argmax()], model))
     chosen = torch.cat(rows)
-    _, y, z = model.mean.unbind(1)
-    head = model.regions == model.region_names.index("head")
-    candidates = (head & (z > -0.03) & (y < 0.075) & (y > -0.125)).nonzero()[:, 0]
+    candidates = anchor_area(model).nonzero()[:, 0]
     places = model.mean[candidates]
     nearest = torch.cdist(places, chosen @ model.mean).min(1).values
     for _ in range(count - len(chosen)):

@@ -83,7 +83,7 @@ def test_batches_and_the_cache_say_what_a_face_alone_without_cache_says(family: 
         ids, words = [*spoken.prompt(), *spoken.turn("is it blue")], list[int]()
         for _ in range(4):
             whole = torch.tensor([[*ids, *words]])
-            shown = {**spoken.seen(pixels[row : row + 1]), **spoken.positions(whole)}
+            shown = {**spoken.image_inputs(pixels[row : row + 1]), **spoken.token_types(whole)}
             output = own(input_ids=whole, **shown, use_cache=True)
             output.logits[0, -1, list(spoken.silent)] = -torch.inf
             words.append(int(output.logits[0, -1].argmax()))
@@ -178,7 +178,7 @@ def test_the_head_stays_in_float32_when_the_backbone_does_not(tmp_path: Path) ->
     assert half.dtype == torch.bfloat16 and half.face_head.output.weight.dtype == torch.float32
     assert torch.equal(half.face_head.output.weight, own.face_head.output.weight)
     ids = torch.tensor([spoken.prompt()])
-    shown = spoken.seen(spoken.pixel_values(crops(1)))
+    shown = spoken.image_inputs(spoken.pixel_values(crops(1)))
     assert half(input_ids=ids, **shown).theta.dtype == torch.float32
 
 
