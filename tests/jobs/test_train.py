@@ -16,6 +16,11 @@ from jobs.cli import main
 from jobs.train import read_config
 from pipeline.sources.samples import collect
 
+FROM_BUNDLED = [
+    "start.initial=bundled",
+    *(f"stages.{stage}.steps=0" for stage in ("points", "trunk", "language")),
+]
+
 
 def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
@@ -31,7 +36,7 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     assert saved["step"] == 4
 
     caplog.clear()
-    assert main(["train", write_config(tmp_path, language_steps=3)]) == 0
+    assert main(["train", write_config(tmp_path, "stages.language.steps=3")]) == 0
     assert "going on at step 4" in caplog.messages
     after = load(str(tmp_path / "run" / "model")).model.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, first[name])}
@@ -58,8 +63,7 @@ def test_a_bad_config_is_one_clear_line(
 
 
 def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    none = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
-    config = write_config(tmp_path, initial="bundled", **none, together_steps=1)
+    config = write_config(tmp_path, *FROM_BUNDLED, "stages.polish.steps=0", "stages.together.steps=1")
     assert main(["train", config]) == 0
     bundled, trained = (
         load(name).model.state_dict() for name in ("bundled", str(tmp_path / "run" / "model"))
@@ -78,9 +82,11 @@ def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collect(tmp_path / "photos")
-    stages = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
-    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 3, "photo_batch": 3, "photo_clean": 1}
-    config = write_config(tmp_path, initial="bundled", **stages, **photos, teacher_ema=0.5, save_every=1)
+    photos = [f"photos.locations={tmp_path / 'photos'}", "photos.batch=3", "photos.clean=1"]
+    stages = ["stages.polish.steps=0", "stages.photos.steps=3"]
+    config = write_config(
+        tmp_path, *FROM_BUNDLED, *stages, *photos, "photos.teacher_ema=0.5", "saving.save_every=1"
+    )
     learn, teachers = Trainer.step, list[dict[str, torch.Tensor]]()
 
     def step(trainer: Trainer, batch: Batch) -> dict[str, float]:
@@ -97,22 +103,21 @@ def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
     first, _, stopped, resumed = teachers
     saved = torch.load(tmp_path / "run" / "training.pt")
     name = next(name for name in stopped if name.endswith(".trunk.guess.weight"))
-    known = (first[name], saved["model"][name], saved["average"][name])
-    assert not any(torch.equal(stopped[name], other) for other in known)
+    others = (first[name], saved["model"][name], saved["average"][name])
+    assert not any(torch.equal(stopped[name], other) for other in others)
     assert all(torch.equal(resumed[name], value) for name, value in stopped.items())
 
 
 def test_photos_can_be_added_to_a_run_that_had_none(tmp_path: Path) -> None:
     collect(tmp_path / "photos")
-    stages = dict.fromkeys(("points_steps", "trunk_steps", "language_steps"), 0)
-    assert main(["train", write_config(tmp_path, initial="bundled", **stages)]) == 0
-    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 1, "photo_batch": 2, "photo_clean": 1}
-    assert main(["train", write_config(tmp_path, initial="bundled", **stages, **photos)]) == 0
+    assert main(["train", write_config(tmp_path, *FROM_BUNDLED)]) == 0
+    photos = [f"photos.locations={tmp_path / 'photos'}", "photos.batch=2", "photos.clean=2"]
+    assert main(["train", write_config(tmp_path, *FROM_BUNDLED, *photos, "stages.photos.steps=1")]) == 0
     assert torch.load(tmp_path / "run" / "training.pt")["step"] == 2
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = write_config(tmp_path, initial=str(tmp_path))
+    config = write_config(tmp_path, f"start.initial={tmp_path}")
     assert main(["train", config]) == 2
     assert "cannot start from" in capsys.readouterr().err
 
@@ -120,4 +125,4 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("name", ["small.yaml", "backbone.yaml"])
 def test_the_configs_of_the_readme_are_configs(name: str) -> None:
     config = read_config(str(Path(__file__).parents[2] / "configs" / name))
-    assert config.steps > 0 and (config.backbone is None) == (name == "small.yaml")
+    assert config.steps > 0 and (config.start.backbone is None) == (name == "small.yaml")

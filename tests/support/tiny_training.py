@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
+from facegpt.training.config import TrainConfig
 
-TINY = {
-    "points_steps": 1,
-    "trunk_steps": 1,
-    "polish_steps": 1,
-    "language_steps": 1,
-    "shard_faces": 8,
-    "batch": 4,
-    "reuse": 2.0,
-    "pool": 1,
-    "warmup": 1,
-    "text_every": 1,
-    "evaluate_every": 4,
-    "save_every": 3,
-    "threads": 1,
-}
+TINY = (
+    *(f"stages.{stage}.steps=1" for stage in ("points", "trunk", "polish", "language")),
+    "rendering.shard_faces=8",
+    "data.batch=4",
+    "data.reuse=2.0",
+    "data.pool=1",
+    "optimiser.warmup=1",
+    "text.every=1",
+    "saving.evaluate_every=4",
+    "saving.save_every=3",
+    "compute.threads=1",
+)
 
 
-def write_config(folder: Path, **changes: object) -> str:
-    """The path of `folder/config.yaml`, whose run lies in `folder/run` and whose faces lie in `folder/faces`."""
+def tiny_config(folder: Path, *changes: str) -> TrainConfig:
+    """Makes the config of a run that lies in `folder/run`, with faces in `folder/faces`, changed by overrides."""
+    own = {"output": str(folder / "run"), "rendering": {"folder": str(folder / "faces")}}
+    return TrainConfig.of(own, [*TINY, *changes])
+
+
+def write_config(folder: Path, *changes: str) -> str:
+    """Writes such a config to `folder/config.yaml`; returns its path."""
     path = folder / "config.yaml"
-    own = {"output": str(folder / "run"), "synthetic_folder": str(folder / "faces")}
-    path.write_text(yaml.safe_dump({**own, **TINY, **changes}), encoding="utf-8")
+    path.write_text(tiny_config(folder, *changes).as_yaml(), encoding="utf-8")
     return str(path)

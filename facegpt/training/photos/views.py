@@ -86,6 +86,8 @@ class Change:
 def degraded(images: Tensor, generator: Generator) -> Tensor:
     """Pictures (B,3,W,W) in 0..1 as a worse camera would give them: small ones enlarged, grey, dark, pale, tinted."""
     count, _, size, _ = images.shape
+    if not count:
+        return images
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
