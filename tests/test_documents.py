@@ -16,6 +16,7 @@ DOCUMENTS = (
     "docs/scale.md",
     "docs/drills.md",
     "docs/models.md",
+    "docs/train.md",
 )
 
 

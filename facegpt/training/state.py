@@ -1,4 +1,4 @@
-"""What a training run needs to go on exactly: its step, weights, their moving average and the optimiser, on disk too."""
+"""The state with which a training run goes on exactly: step, weights, their moving average and the optimiser."""
 
 from __future__ import annotations
 

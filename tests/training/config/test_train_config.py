@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from pydantic import BaseModel
 from tiny_training import tiny_config, write_config
 
@@ -171,3 +173,13 @@ def test_batches_of_any_size_train(tmp_path: Path, faces: str) -> None:
 def test_all_photos_may_be_seen_as_they_are() -> None:
     nothing = degraded(torch.zeros(0, 3, SIZE, SIZE), torch.Generator())
     assert nothing.shape == (0, 3, SIZE, SIZE)
+
+
+def test_the_documentation_names_every_setting_and_its_examples_are_configs(repository: Path) -> None:
+    text = (repository / "docs" / "train.md").read_text(encoding="utf-8")
+    for example in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        assert TrainConfig.of(yaml.safe_load(example)).stages.photos.steps == 1000
+    keys = TrainConfig.known_keys()
+    leaves = {key for key in keys if not any(other.startswith(f"{key}.") for other in keys)}
+    rows = {row for row in leaves if not row.startswith(("stages.", "weights."))}
+    assert {key for key in rows if f"`{key}`" not in text} == set()
