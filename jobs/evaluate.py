@@ -29,7 +29,7 @@ from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import CheckpointError
 from facegpt.synthetic.faces import concatenate, render_faces
-from facegpt.training.data.shard_cache import HELD_OUT
+from facegpt.training.config import HELD_OUT
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.photos.labelled import LISTING, read_labelled

@@ -16,6 +16,7 @@ from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import CheckpointError
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.conversion.mapping import Mapping
+from facegpt.training.config.sections import RenderingConfig
 from facegpt.training.data.shard_cache import store_of
 from facegpt.training.start.check_face_model import check_trainable
 from jobs.cli import main
@@ -170,8 +171,9 @@ def test_training_from_a_checkpoint_of_another_face_model_is_refused(
 
 
 def test_rendered_faces_of_two_face_models_are_kept_apart(other: Path, tmp_path: Path) -> None:
-    mine = store_of(str(tmp_path), 8, 112, bundled())
-    theirs = store_of(str(tmp_path), 8, 112, FaceModel.load(other))
+    rendering = RenderingConfig(folder=str(tmp_path), shard_faces=8)
+    mine = store_of(rendering, 112, bundled())
+    theirs = store_of(rendering, 112, FaceModel.load(other))
     assert mine.path(0).parent == tmp_path
     assert theirs.path(0).parent != mine.path(0).parent
     check_trainable(FaceModel.load(other))

@@ -1,4 +1,4 @@
-"""How far a rendered face is from the photo it was read off, where it is skin that both show."""
+"""The photometric loss: the colour difference of a reconstruction and its photo, where both show skin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facegpt.rendering import interpolate, linear_to_srgb, render
 
 
 class Photometric(nn.Module):
-    """Robust colour difference of rendered faces and photos."""
+    """A robust colour difference of rendered faces and photos."""
 
     skin: Tensor
     softness = 0.08
@@ -22,10 +22,11 @@ class Photometric(nn.Module):
         self.register_buffer("skin", photometric_area(model).float())
 
     def forward(self, theta: Theta, photos: Tensor) -> Tensor:
-        """The loss (scalar) of faces (B) in photos (B,3,W,W), sRGB in 0..1.
+        """Computes the loss (scalar) of faces (B) in photos (B,3,W,W), sRGB in 0..1.
 
         The mean over the face's pixels of |difference|, each with the weight 1 / (1 + (difference / softness)^2) of a
-        Geman-McClure estimator, held fixed (iteratively reweighted): what the model has no word for has no say.
+        Geman-McClure estimator, held fixed (iteratively reweighted): what the face model cannot
+        represent has little weight.
         """
         rendered = render(self.model, theta, photos.shape[-1])
         fragments = rendered.fragments
