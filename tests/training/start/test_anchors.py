@@ -90,7 +90,7 @@ FRUGAL = """
 import resource
 from pathlib import Path
 from facegpt.morphable import bundled
-from facegpt.training.anchors import choose_anchors
+from facegpt.training.start.anchors import choose_anchors
 
 model = bundled()
 choose_anchors(model, 80)
