@@ -53,7 +53,13 @@ def bake() -> FaceModel:
     mirror = mirror_indices(mean)
     masks = {name: ((mask + mask[mirror]) / 2).astype(np.float32) for name, mask in cut.masks.items()}
     head = LinearHead(
-        mean, modes, symmetric_actions(actions, names, mirror), cut.triangles, cut.uv, cut.regions, masks
+        mean=mean,
+        shape=modes,
+        expression=symmetric_actions(actions, names, mirror),
+        triangles=cut.triangles,
+        uv=cut.uv,
+        regions=cut.regions,
+        masks=masks,
     )
     eyeballs = np.array([1, 2])
     head = add_teeth(subdivide(subdivide(head, eyeballs), eyeballs), names)

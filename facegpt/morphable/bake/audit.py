@@ -1,6 +1,6 @@
-"""The direction of anny's sex slider in the shape modes: what the audit of a checkpoint moves faces along.
+"""The direction of anny's sex slider in the shape modes, along which the audit of a checkpoint moves faces.
 
-It is for measuring alone: nothing draws a face by it, names a face by it or reads it off one.
+It serves measuring alone: nothing draws a face by it, names a face by it or reads it off one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ RIDGE = 1e-3
 
 
 def sex_linked_shape(anny: AnnyHeads, model: FaceModel) -> F32:
-    """Shape coefficients (S,) of the way from one end of the slider to the other, all other sliders in the middle.
+    """Computes shape coefficients (S,) of the way from one end of the slider to the other, all other sliders in the
+    middle.
 
     The displacement of the visible face is fitted by the least squares of the shape modes, with a ridge of a
     thousandth of their mean energy: modes that a photo hardly shows stay out of it.

@@ -1,4 +1,4 @@
-"""One way to a face model, whatever it is stored as."""
+"""Loading of a face model by name, in this project's format or its publisher's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = (
 def load_face_model(
     name: str, landmarks: str | None = None, keep: tuple[int, int, int] | None = None
 ) -> FaceModel:
-    """A face model by name: `bundled`, a file of this project, or one in its publisher's format.
+    """Loads a face model by name: `bundled`, a file of this project, or one in its publisher's format.
 
     A model that is read from its publisher's files has the sha256 that its stored form has.
 
@@ -51,7 +51,7 @@ def load_face_model(
 
 
 def stored_model(path: Path) -> FaceModel:
-    """A model in this project's own format; raises FaceModelError."""
+    """Loads a model in this project's own format; raises FaceModelError."""
     with _enough_memory(path, "end other programs, or store it with fewer modes (import-face-model --keep)"):
         try:
             return FaceModel.load(path)
