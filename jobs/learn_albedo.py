@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     )
     LOG.info("%d faces; learning %d modes", len(theta), args.modes)
     try:
-        after, learned = learn_albedo(before, theta, pixels, args.modes, keep, args.id)
+        after, learned = learn_albedo(before, theta, pixels, count=args.modes, keep=keep, name=args.id)
         start = carry_over(annotator.checkpoint.model, before, after, keep) if args.checkpoint else None
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None

@@ -196,7 +196,7 @@ class FaceGpt:
             raise ValueError("count is at least 1, seed and temperature are not negative")
         seeds, palette = range(seed, seed + count), self.face_model.albedo_examples.to(self.device)
         theta = imagine(
-            self.checkpoint.model, self.checkpoint.processor, text, seeds, palette, temperature
+            self.checkpoint.model, self.checkpoint.processor, text, seeds, palette, temperature=temperature
         ).to("cpu")
         return [
             ImaginedFace(text, one, theta[index : index + 1], self.face_model)
@@ -219,7 +219,9 @@ class FaceGpt:
             failure.__cause__ = error
             return _PhotoCrops(name, failure)
         size = (opened.image.width, opened.image.height)
-        return _PhotoCrops(name, None, opened.image_id, opened.uri, size, faces, pictures)
+        return _PhotoCrops(
+            name, image_id=opened.image_id, uri=opened.uri, size=size, faces=faces, pictures=pictures
+        )
 
     def _faces(self, photos: list[_PhotoCrops]) -> list[Faces]:
         """The faces of photos, all of which go through the model together."""

@@ -57,15 +57,6 @@ def theta_losses(
     offset = (predicted.translation - true.translation) / predicted.translation.new_tensor(
         [0.012, 0.012, 0.10]
     )
-    normals = torch.einsum("bij,pj->bpi", true_rotation, points.skin_normals)
-    basis = sh_basis(normals)
-    visible = (normals[..., 2] > 0.15).float()
-
-    def shaded(theta: Theta) -> Tensor:
-        irradiance = (basis @ theta.lighting.unflatten(-1, (9, 3))).clamp(min=0.02)
-        return linear_to_srgb((points.skin_albedo(theta.albedo).clamp(min=0.002) * irradiance).clamp(max=1.0))
-
-    colour = (shaded(predicted) - shaded(true)).abs().mean(-1)
     terms = {
         "landmarks": distance.mean() / size,
         "shape": (predicted.shape - true.shape).square().mean(),
@@ -75,9 +66,23 @@ def theta_losses(
         "translation": offset.square().mean(),
         "albedo": (predicted.albedo - true.albedo).square().mean(),
         "lighting": (predicted.lighting - true.lighting).square().mean(),
-        "colour": (colour * visible).sum() / visible.sum().clamp(min=1),
+        "colour": _colour_error(predicted, true, points, true_rotation),
     }
     return terms, nme
+
+
+def _colour_error(predicted: Theta, true: Theta, points: LossPoints, true_rotation: Tensor) -> Tensor:
+    """Computes the mean absolute sRGB error (scalar) of the shaded skin points that face the camera."""
+    normals = torch.einsum("bij,pj->bpi", true_rotation, points.skin_normals)
+    basis = sh_basis(normals)
+    visible = (normals[..., 2] > 0.15).float()
+
+    def shaded(theta: Theta) -> Tensor:
+        irradiance = (basis @ theta.lighting.unflatten(-1, (9, 3))).clamp(min=0.02)
+        return linear_to_srgb((points.skin_albedo(theta.albedo).clamp(min=0.002) * irradiance).clamp(max=1.0))
+
+    colour = (shaded(predicted) - shaded(true)).abs().mean(-1)
+    return (colour * visible).sum() / visible.sum().clamp(min=1)
 
 
 IMAGINED = {"shape": 1.0, "expression": 5.0, "albedo": 1.0, "lighting": 1.0, "rotation_vector": 3.0}
