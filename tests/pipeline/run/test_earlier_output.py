@@ -25,7 +25,7 @@ from pipeline.storage.store import Storage
 from pipeline.storage.tables import from_parquet, to_parquet
 from pipeline.upkeep.verify import verify
 
-pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(900)]
 
 DATA = Path(__file__).parents[2] / "data"
 WRITTEN_IN = "/tmp/stored/photos"

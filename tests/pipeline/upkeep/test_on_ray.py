@@ -18,7 +18,7 @@ from pipeline.run.annotate import annotate
 from pipeline.shards.tombstones import REASON
 from pipeline.sources.samples import collect
 
-pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(900)]
 
 SMALL_SHARDS = ["shards.min_images=2", "shards.max_images=2", "workers.detect=1", "workers.annotate=1"]
 
