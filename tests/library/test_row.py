@@ -12,7 +12,7 @@ import trimesh
 
 import facegpt
 from facegpt.library.face import COLUMNS
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig
 from pipeline.detect.stage import DetectAndCrop
@@ -24,7 +24,7 @@ from schemas import FaceDims, faces_schema
 
 @pytest.fixture(scope="module")
 def stages() -> tuple[DetectAndCrop, AnnotateFaces]:
-    config, source = RunConfig(), Checkpoint("bundled")
+    config, source = RunConfig(), CheckpointSource("bundled")
     return DetectAndCrop(config, source.crop_size), AnnotateFaces(config, source.load("cpu"), "print")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import facegpt
-from facegpt.model.checkpoint import BUNDLED_FOLDER
+from facegpt.bundled import BUNDLED_CHECKPOINT
 
 PORTRAIT = "portrait-spacesuit.png"
 SOME = ("shape", "expression", "landmarks68", "caption", "quality", "face_px", "yaw_deg")
@@ -184,7 +184,7 @@ def test_what_cannot_be_loaded_is_one_error(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_checkpoint_of_another_face_model_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "other"
-    shutil.copytree(BUNDLED_FOLDER, folder)
+    shutil.copytree(BUNDLED_CHECKPOINT, folder)
     config = folder / "config.json"
     text = config.read_text("utf-8")
     config.write_text(text.replace('"face_model_sha256": "', '"face_model_sha256": "0'), "utf-8")

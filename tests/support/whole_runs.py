@@ -8,7 +8,7 @@ from fake_model import FakeSource
 from images import encoded
 from PIL import Image
 
-from pipeline.annotate.model_source import AnnotatorSource
+from pipeline.annotate.model_source import ModelSource
 from pipeline.config import load_config
 from pipeline.output.run_json import existing_run
 from pipeline.run.annotate import annotate
@@ -37,7 +37,7 @@ def run(
     photos: Path | str,
     output: Path | str,
     *overrides: str,
-    source: AnnotatorSource | None = STAND_IN,
+    source: ModelSource | None = STAND_IN,
     limit: int | None = None,
     replace: bool = False,
 ) -> tuple[RunSummary, list[str]]:

@@ -106,6 +106,6 @@ def test_an_output_that_was_replaced_while_a_retry_waited_is_not_mixed(
         write_record(storage, record)
         return []
 
-    monkeypatch.setattr(retry_module, "replay", replayed)
+    monkeypatch.setattr(retry_module, "replay_journal", replayed)
     with pytest.raises(UsageError, match="the model or its face model changed since"):
         retry(output.root, source=FakeSource(), say=str)
