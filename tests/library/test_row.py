@@ -16,7 +16,7 @@ from pipeline.annotate.model_source import CheckpointSource
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig
 from pipeline.detect.stage import DetectAndCrop
-from pipeline.output.meshes import glb_of
+from pipeline.output.meshes import encode_glb
 from pipeline.shards.shard import AnnotatedShard, ShardTask
 from pipeline.storage.locations import Entry
 from schemas import FaceDims, faces_schema
@@ -77,7 +77,7 @@ def test_the_mesh_is_the_head_of_a_runs_glb(
     meshes = annotated(stages, photo).meshes
     (face,) = model(photo)
     assert meshes is not None
-    name, data = glb_of(meshes, 0)
+    name, data = encode_glb(meshes, 0)
     mesh = face.mesh()
     assert name == face.mesh_member and mesh.export(file_type="glb") == data
     assert isinstance(mesh, trimesh.Trimesh) and mesh.visual.kind == "vertex"
