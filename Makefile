@@ -4,8 +4,11 @@ VENV ?= .venv
 DEMO ?= demo
 # Processes that share the tests; tests/conftest.py says how.
 WORKERS ?= 2
+# More for pytest: paths, -k, -x.
+TESTS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations=10
 PACKAGING := pyproject.toml constraints.txt deploy/opencv-headless/pyproject.toml
 
 export RAY_USAGE_STATS_ENABLED := 0
@@ -29,17 +32,17 @@ demo: $(DEMO)/photos/ORIGIN.csv ## install, annotate the sample photos, and say 
 $(DEMO)/photos/ORIGIN.csv: | $(VENV)/.installed
 	$(BIN)/facegpt samples $(DEMO)/photos
 
-test: $(VENV)/.installed-dev ## every test (those that need a browser, an S3 server or a GPU skip with a reason)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(TESTS)
+test: $(VENV)/.installed-dev ## the tests, some minutes: all but tests/integration; needs no browser, server or network
+	OMP_NUM_THREADS=1 $(PYTEST) --ignore=tests/integration $(TESTS)
+
+integration: $(VENV)/.installed-dev ## tests/integration: what is slow, or needs Chromium or an S3 server (a failure where it is missing)
+	FACEGPT_REQUIRE_INTEGRATION=1 $(PYTEST) $(or $(TESTS),tests/integration)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-integration: $(VENV)/.installed-dev ## the tests that need Chromium or an S3 server; a missing one is a failure here
-	FACEGPT_REQUIRE_INTEGRATION=1 $(BIN)/python -m pytest tests/integration
 
 drills: $(VENV)/.installed-dev ## hundreds of kills at random moments, and a table of what was lost (about an hour)
 	PYTHONPATH=tests/support $(BIN)/python -m drills

@@ -68,9 +68,9 @@ def variants(steps: int, photos: list[str]) -> Iterator[tuple[str, dict[str, Any
     for part in PARTS:
         yield f"without {part}", polish | {"without": [part]}
     if photos:
-        seen = SILENT | {"polish_steps": 0, "photos_steps": steps, "photos": photos}
-        yield "with photos: agreement with a teacher", seen | {"weights": WEIGHTS | {"photometric": 0.0}}
-        yield "with photos: agreement and rendering", seen
+        on_photos = SILENT | {"polish_steps": 0, "photos_steps": steps, "photos": photos}
+        yield "with photos: agreement with a teacher", on_photos | {"weights": WEIGHTS | {"photometric": 0.0}}
+        yield "with photos: agreement and rendering", on_photos
 
 
 class FoundFaces(NamedTuple):
@@ -86,11 +86,11 @@ def found_faces(labelled: str, crop_size: int) -> dict[str, FoundFaces]:
     """The found faces of each labelled set, cut out at `crop_size` px."""
     groups: dict[str, FoundFaces] = {}
     for face in read_labelled(labelled, load_config(None, []), crop_size):
-        if face.crop is not None and face.crop_matrix is not None:
-            found = groups.setdefault(face.group, FoundFaces([], [], []))
-            found.crops.append(face.crop)
-            found.matrices.append(face.crop_matrix)
-            found.landmarks68.append(face.landmarks68)
+        if face.detected is not None:
+            of_group = groups.setdefault(face.group, FoundFaces([], [], []))
+            of_group.crops.append(face.detected.crop)
+            of_group.matrices.append(face.detected.crop_matrix)
+            of_group.landmarks68.append(face.landmarks68)
     return groups
 
 
@@ -104,16 +104,16 @@ def measure(model: Path, labelled: str) -> Errors:
     """Landmark NME (%) of each found face of each labelled set, and of rendered faces that lack nothing."""
     annotator = FaceAnnotator.from_pretrained(str(model))
     errors: Errors = {}
-    for group, found in found_faces(labelled, annotator.crop_size).items():
-        said = annotator.annotate(np.stack(found.crops))
+    for group, faces in found_faces(labelled, annotator.crop_size).items():
+        annotations = annotator.annotate(np.stack(faces.crops))
         points = [
-            to_image(np.asarray(one.landmarks68, np.float64), matrix)
-            for one, matrix in zip(said, found.matrices, strict=True)
+            to_image(np.asarray(annotation.landmarks68, np.float64), matrix)
+            for annotation, matrix in zip(annotations, faces.matrices, strict=True)
         ]
-        errors[group] = 100 * landmark_nme(np.stack(points), np.stack(found.landmarks68)).per_face.numpy()
+        errors[group] = 100 * landmark_nme(np.stack(points), np.stack(faces.landmarks68)).per_face.numpy()
     rendered = rendered_faces(annotator.crop_size)
-    said = annotator.annotate(rendered.images)
-    points = [np.asarray(one.landmarks68, np.float64) for one in said]
+    annotations = annotator.annotate(rendered.images)
+    points = [np.asarray(annotation.landmarks68, np.float64) for annotation in annotations]
     error = 100 * landmark_nme(np.stack(points), rendered.landmarks2d).per_face.numpy()
     facing = rendered.theta.rotation[:, 2, 2].numpy() > 0.5
     return errors | {RENDERED: error[facing]}
@@ -174,7 +174,15 @@ def main() -> None:
     measuring = Lock()
     with ThreadPoolExecutor(args.at_once) as pool:
         running = {
-            pool.submit(trained_and_measured, name, settings, args.out, args.labelled, cores, measuring): name
+            pool.submit(
+                trained_and_measured,
+                name,
+                settings,
+                args.out,
+                labelled=args.labelled,
+                workers=cores,
+                measuring=measuring,
+            ): name
             for name, settings in chosen.items()
         }
         for done in as_completed(running):

@@ -182,9 +182,9 @@ def main() -> None:
     print(f"{len(photos)} photos with faces, of which turned and timed: {len(part)}")
     print(f"{len(others)} photos without faces, of which timed: {len(none)}")
     if "upright" in options.tables:
-        _print_upright(once, photos, others, part, none, options.rounds)
+        _print_upright(once, photos, others, part=part, none=none, rounds=options.rounds)
     if "turned" in options.tables:
-        _print_turned(once, again, others, part, none, options.rounds)
+        _print_turned(once, again, others, part=part, none=none, rounds=options.rounds)
 
 
 def _print_upright(

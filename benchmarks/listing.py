@@ -49,7 +49,7 @@ def list_once(folder: str, output: str) -> dict[str, float]:
         if feed.wait():
             feed.settle()
             feed.start(4)
-        for ref in feed if feed.fresh else ():
+        for ref in feed if feed.new_images else ():
             first = first or time.perf_counter() - began
             images += ref.n_images
             shards += 1

@@ -138,7 +138,7 @@ def ways(
     }
 
     def shown() -> dict[str, Tensor]:
-        return {**processor.seen(pixels), **processor.positions(ids)}
+        return {**processor.image_inputs(pixels), **processor.token_types(ids)}
 
     def stage() -> object:
         return generate_faces(model, processor, pixels, max_new_tokens=tokens)

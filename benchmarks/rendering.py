@@ -22,8 +22,7 @@ from pathlib import Path
 import torch
 
 from facegpt import morphable
-from facegpt.rendering import rasterize, render
-from facegpt.rendering.camera import Camera
+from facegpt.rendering import Camera, rasterize, render
 
 SIZES = (112, 224)
 BATCHES = (1, 4, 16, 64)

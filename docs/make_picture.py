@@ -5,32 +5,27 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from PIL import Image
-
+from facegpt.library.pictures import draw_pictures, strip
 from facegpt.morphable import bundled
 from facegpt.photo.config import DecodeConfig
 from pipeline.photos.reread import open_photo
-from pipeline.report.pictures import pictures
-from pipeline.report.read import read_output, whole_rows
+from pipeline.report.read import read_report_data, read_rows
 
 PHOTO = "portrait-spacesuit.png"  # NASA, public domain
-SIDE, GAP = 300, 6
+SIDE = 300
 
 
 def main(output: str) -> None:
-    run = read_output(output)
-    rows = whole_rows(run, range(run.faces.num_rows))
+    run = read_report_data(output)
+    rows = read_rows(run, range(run.faces.num_rows))
     row = next(row for row in rows if row["uri"].endswith(PHOTO))
     photo, note = open_photo(row, DecodeConfig())
     if photo is None:
         sys.exit(note)
-    drawn = pictures(bundled(), row, photo, SIDE).values()
-    strip = Image.new("RGB", (len(drawn) * (SIDE + GAP) - GAP, SIDE), "white")
-    for index, image in enumerate(drawn):
-        strip.paste(image, (index * (SIDE + GAP), 0))
+    drawn = strip(list(draw_pictures(bundled(), row, photo, SIDE).values()))
     place = Path(__file__).parent / "images" / "result.jpg"
     place.parent.mkdir(exist_ok=True)
-    strip.save(place, quality=88)
+    drawn.save(place, quality=88)
     print(f"{place}: {row['caption']}")
 
 

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 
+from jobs.arguments import count, share
 from pipeline.config import load_config
 from pipeline.errors import NothingRanError
 from pipeline.run.annotate import annotate
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=_count,
+        type=count,
         metavar="N",
         help="only the first N images: by name, of a list its first lines",
     )
@@ -128,7 +129,7 @@ def _complain(errors: dict[str, str]) -> None:
 
 
 def line(summary: RunSummary, output: str) -> str:
-    """The run in one line."""
+    """Describes the run in one line."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.statuses.items()))
     rate = summary.images / max(summary.seconds, 1e-9)
     return (
@@ -147,20 +148,6 @@ def add_commercial_only(parser: argparse.ArgumentParser) -> None:
         dest="licences",
         help="short for --set licences.commercial_only=true: refuse weights not known to permit commercial use",
     )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value
 
 
 if __name__ == "__main__":

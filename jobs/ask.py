@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-import numpy as np
-
-from facegpt.model.checkpoint import BUNDLED, CheckpointError, load
-from facegpt.model.generation import generate_faces
+from facegpt.bundled import BUNDLED
+from facegpt.library.errors import LoadError, PhotoError
+from facegpt.library.serving import FaceGpt, plain_question
 from jobs.annotate import add_commercial_only
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
+from pipeline.annotate.weights import require_commercial
 from pipeline.config import load_config
-from pipeline.errors import NothingRanError, UsageError
-from pipeline.photos.one_photo import faces_in
-from pipeline.run.setup import check_licences
+from pipeline.errors import NothingRanError, UsageError, describe
+from pipeline.run.setup import weights_of
+from pipeline.sources import Fetcher
+from pipeline.storage.locations import Entry, normalize
 
 EXAMPLES = """\
   facegpt ask photo.jpg "is the mouth open"
@@ -34,25 +35,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    question = args.question.strip().rstrip("?").strip().lower()
-    if not question:
-        raise UsageError("QUESTION is empty")
+    try:
+        question = plain_question(args.question)
+    except ValueError:
+        raise UsageError("QUESTION is empty") from None
     config = load_config(args.config, [*args.set, *args.licences])
     if config.licences.commercial_only:
-        check_licences(config, Checkpoint(args.model, config.model.face_model))
+        require_commercial(weights_of(config, CheckpointSource(args.model, config.model.face_model)))
+    model = FaceGpt(args.model, device="cpu", detector=config.detector, decode=config.decode)
     try:
-        checkpoint = load(args.model)
-    except CheckpointError as error:
+        answers = model.ask(_bytes_of(args.image, config.decode.max_bytes), question)
+    except LoadError as error:
         raise UsageError(str(error)) from None
-    faces = faces_in(args.image, config, int(checkpoint.model.config.crop_size))
-    if not faces:
+    except PhotoError as error:
+        raise UsageError(f"{args.image} is no photo that can be read: {error.reason}") from None
+    if not answers:
         raise NothingRanError(f"no face was found in {args.image}")
-    pixels = checkpoint.processor.pixel_values(np.stack([face.crop for face in faces]))
-    said = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
-    for number, (face, answer) in enumerate(zip(faces, said.texts, strict=True), 1):
-        x0, y0, x1, y1 = (round(value) for value in face.detection.box)
-        print(f"face {number} at {x0},{y0} to {x1},{y1}: {answer}")
+    for number, answer in enumerate(sorted(answers, key=lambda answer: answer.box_xyxy), 1):
+        x0, y0, x1, y1 = (round(value) for value in answer.box_xyxy)
+        print(f"face {number} at {x0},{y0} to {x1},{y1}: {answer.text}")
     return 0
+
+
+def _bytes_of(location: str, max_bytes: int) -> bytes:
+    """The bytes of the photo at a path or s3:// URL; raises UsageError if it cannot be read."""
+    try:
+        return Fetcher(max_bytes)(Entry(normalize(location), None, None)).data
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {location}: {describe(error)}") from error
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
-from pipeline.errors import NothingRanError, UsageError, located
+import facegpt
+from pipeline.errors import NothingRanError, UsageError, describe_with_path
 
 JOBS = {
     "samples": "collect real photos that installed packages carry",
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A disk or a store may refuse, break or vanish under any command, between any two of its steps.
         logging.getLogger("facegpt").debug("the error in full", exc_info=True)
         return _complain(
-            f"cannot go on: {located(error)}; put that right, and give the same command again", 2
+            f"cannot go on: {describe_with_path(error)}; put that right, and give the same command again", 2
         )
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on from here", 130)
@@ -93,7 +93,7 @@ def _overview(given: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="facegpt JOB ...",
     )
-    parser.add_argument("--version", action="version", version=f"facegpt {version('facegpt')}")
+    parser.add_argument("--version", action="version", version=f"facegpt {facegpt.__version__}")
     parser.parse_args(given)
     parser.print_help()
     return 2

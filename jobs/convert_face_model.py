@@ -17,7 +17,7 @@ import torch
 from facegpt.morphable.conversion.mapping import fit_mapping
 from facegpt.morphable.conversion.measure import measure, random_faces
 from facegpt.morphable.conversion.registration import register
-from jobs.import_face_model import draw, loaded, some_faces
+from jobs.import_face_model import draw, example_faces, load
 from pipeline.errors import UsageError
 
 EXAMPLES = """\
@@ -41,23 +41,25 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     if args.faces < 1:
         raise UsageError("--faces must be at least 1")
-    source, target = loaded(args.source, args.landmarks), loaded(args.target, args.target_landmarks)
-    between = register(source, target)
-    mapping = fit_mapping(source, target, between)
+    source, target = load(args.source, args.landmarks), load(args.target, args.target_landmarks)
+    correspondence = register(source, target)
+    mapping = fit_mapping(source, target, correspondence)
     figures: dict[str, float] = {
-        "points": float(len(between.target)),
-        "registration_mean_mm": 1e3 * float(between.distance.mean()),
+        "points": float(len(correspondence.target)),
+        "registration_mean_mm": 1e3 * float(correspondence.distance.mean()),
     }
     for name, expressive in (("neutral", False), ("expressive", True)):
         faces = random_faces(source, args.faces, SEED, expressive)
-        figures |= measure(mapping, source, target, between, faces).figures(name)
+        figures |= measure(mapping, source, target, correspondence, faces).figures(name)
     mapping = dataclasses.replace(mapping, figures=figures)
     try:
         mapping.save(Path(args.dest))
     except OSError as error:
         raise UsageError(f"cannot write {args.dest}: {error.strerror}") from None
     print(f"{args.dest}: {source.id} ({source.sha256[:12]}) -> {target.id} ({target.sha256[:12]})")
-    print(f"fitted over {len(between.target):,} points, {args.faces} random faces of {source.id} each:")
+    print(
+        f"fitted over {len(correspondence.target):,} points, {args.faces} random faces of {source.id} each:"
+    )
     for name in ("neutral", "expressive"):
         for what, prefix in (("converted", name), ("mean face", f"{name}_mean_face")):
             values = [figures[f"{prefix}_{part}_mm"] for part in ("mean", "median", "p95")]
@@ -65,9 +67,13 @@ def run(args: argparse.Namespace) -> int:
                 f"  {name:10} {what:9}  mean {values[0]:.2f}, median {values[1]:.2f}, 95 % {values[2]:.2f} mm"
             )
     if args.picture:
-        shape, expression = some_faces(source)
-        made = mapping(shape, expression)
-        draw(args.picture, [(source, shape, expression), (target, made.shape, made.expression)], marks=False)
+        shape, expression = example_faces(source)
+        converted = mapping(shape, expression)
+        draw(
+            args.picture,
+            [(source, shape, expression), (target, converted.shape, converted.expression)],
+            marks=False,
+        )
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from facegpt.bundled import BUNDLED
 from facegpt.evaluation.audit import audit_checkpoint
 from facegpt.evaluation.card import (
     CardError,
@@ -26,9 +27,9 @@ from facegpt.evaluation.language import evaluate_chat, evaluate_descriptions, ev
 from facegpt.evaluation.photos import measure_labelled, measure_photos
 from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import BUNDLED, CheckpointError
+from facegpt.model.checkpoint import CheckpointError
 from facegpt.synthetic.faces import concatenate, render_faces
-from facegpt.training.data.shard_cache import HELD_OUT
+from facegpt.training.config import HELD_OUT
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.photos.labelled import LISTING, read_labelled
@@ -43,8 +44,8 @@ EXAMPLES = """\
   facegpt evaluate path/to/checkpoint rendered --card path/to/checkpoint/README.md
 """
 RENDERED, AUDIT, LABELLED, PHOTOS = "rendered", "audit", "labelled", "photos"
-CHUNK = 64
-STREAM = HELD_OUT * 128
+FACES_PER_STREAM = 64
+FIRST_STREAM = HELD_OUT * 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _section(data: str) -> str:
+    """Returns the kind of DATA, which names its section of a model card; raises UsageError if it is none."""
     if data in (RENDERED, AUDIT):
         return data
     if (Path(data) / LISTING).is_file():
@@ -111,11 +113,12 @@ def _section(data: str) -> str:
 
 
 def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, config: RunConfig) -> Figures:
+    """Measures the model on DATA."""
     if section == RENDERED:
-        return {RENDERED: _rendered(annotator, args.faces)}
+        return {RENDERED: _measure_rendered(annotator, args.faces)}
     if section == AUDIT:
         return audit_checkpoint(
-            annotator.checkpoint, annotator.face_model, args.faces, STREAM, annotator.crop_size
+            annotator.checkpoint, annotator.face_model, args.faces, FIRST_STREAM, annotator.crop_size
         )
     if section == LABELLED:
         return measure_labelled(annotator, list(read_labelled(args.data, config, annotator.crop_size)))
@@ -124,11 +127,13 @@ def _measure(section: str, annotator: FaceAnnotator, args: argparse.Namespace, c
     return {name: measure_photos(annotator, surest_faces(photos, config, annotator.crop_size))}
 
 
-def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
-    """Figures on fresh faces of a stream that training never draws from."""
+def _measure_rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
+    """Measures the model on `count` rendered faces, of streams that training never draws from."""
     model = annotator.face_model
-    streams = range(STREAM, STREAM + max(1, -(-count // CHUNK)))
-    faces = concatenate([render_faces(model, stream, CHUNK, annotator.crop_size) for stream in streams])
+    streams = range(FIRST_STREAM, FIRST_STREAM + max(1, -(-count // FACES_PER_STREAM)))
+    faces = concatenate(
+        [render_faces(model, stream, FACES_PER_STREAM, annotator.crop_size) for stream in streams]
+    )
     figures = {
         **evaluate_rendered(annotator.checkpoint, model, faces),
         **evaluate_chat(annotator.checkpoint, model, faces),
@@ -140,7 +145,7 @@ def _rendered(annotator: FaceAnnotator, count: int) -> dict[str, float]:
 
 
 def _read_card(path: str | None, section: str) -> str:
-    """The card's text, checked before minutes are spent on figures that it has no place for."""
+    """Reads a model card; raises UsageError, before minutes are spent on figures, if it has no such section."""
     if path is None:
         return ""
     try:
@@ -154,7 +159,7 @@ def _read_card(path: str | None, section: str) -> str:
 
 
 def _origin(args: argparse.Namespace, annotator: FaceAnnotator) -> str:
-    """The command, without the folders of this machine, and what it measured."""
+    """Formats the command, without the folders of this machine, and the checkpoint that it measured."""
     parts = ["facegpt", "evaluate", _short(args.model), _short(args.data)]
     if args.face_model != BUNDLED:
         parts += ["--face-model", _short(args.face_model)]
@@ -173,11 +178,12 @@ def _origin(args: argparse.Namespace, annotator: FaceAnnotator) -> str:
 
 
 def _short(name: str) -> str:
+    """Returns the last part of a path, and leaves other names alone."""
     return Path(name).resolve().name if Path(name).exists() else name
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes the card whole or not at all."""
+    """Replaces a file at once: it is written whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

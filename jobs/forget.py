@@ -27,17 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    gone = forget(Storage(args.output), args.image_ids)
-    for line in gone.said:
+    summary = forget(Storage(args.output), args.image_ids)
+    for line in summary.notes:
         print(line)
-    if gone.known:
-        print(f"{gone.known:,} images were forgotten already")
-    if gone.images:
+    if summary.forgotten_before:
+        print(f"{summary.forgotten_before:,} images were forgotten already")
+    if summary.images:
         print(
-            f"forgot {gone.images:,} images: {gone.rows:,} rows and {gone.faces:,} faces in {gone.shards:,} shards of "
-            f"{args.output}"
+            f"forgot {summary.images:,} images: {summary.rows:,} rows and {summary.faces:,} faces in "
+            f"{summary.shards:,} shards of {args.output}"
         )
-    if gone.report:
+    if summary.report:
         print(f"the report is removed, too; `facegpt report {args.output}` makes it again")
     return 0
 

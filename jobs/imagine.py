@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from facegpt.model.checkpoint import BUNDLED, load
-from facegpt.model.imagination import TEMPERATURE, imagine
-from facegpt.morphable import bundled
-from facegpt.morphable.sheet import PICTURE, write_faces
-from pipeline.annotate.model_source import Checkpoint
+from facegpt.bundled import BUNDLED
+from facegpt.library.errors import LoadError
+from facegpt.library.serving import FaceGpt
+from facegpt.library.sheet import PICTURE, write_faces
+from facegpt.model.imagination import TEMPERATURE
+from pipeline.annotate.model_source import CheckpointSource
 from pipeline.annotate.weights import require_commercial
 from pipeline.errors import UsageError
 
@@ -50,21 +51,15 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1 or args.seed < 0 or args.temperature < 0:
         raise UsageError("--count is at least 1, --seed and --temperature are not negative")
     if args.commercial_only:
-        require_commercial(Checkpoint(args.model).weights)
+        require_commercial(CheckpointSource(args.model).weights)
     torch.set_num_threads(2)
-    model = bundled()
+    model = FaceGpt(args.model, device="cpu")
     try:
-        checkpoint = load(args.model)
-        if checkpoint.model.config.face_model_sha256 != model.sha256:
-            raise UsageError(f"{args.model} was trained on another face model than {model.id}")
-        seeds = range(args.seed, args.seed + args.count)
-        theta = imagine(
-            checkpoint.model, checkpoint.processor, args.text, seeds, model.albedo_examples, args.temperature
-        )
-    except ValueError as error:
+        faces = model.imagine(args.text, count=args.count, seed=args.seed, temperature=args.temperature)
+    except (LoadError, ValueError) as error:
         raise UsageError(str(error)) from None
     try:
-        write_faces(model, theta, [f"face-{seed:04d}" for seed in seeds], args.text, args.folder)
+        write_faces(faces, args.folder)
     except OSError as error:
         raise UsageError(f"cannot write to {args.folder}: {error.strerror}") from None
     print(f"{args.count} faces in {args.folder}: face-*.glb, face-*.json; look at {args.folder / PICTURE}")

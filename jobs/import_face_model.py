@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     dest = Path(args.dest)
     if dest.suffix != ".safetensors":
         raise UsageError(f"DEST {dest} must end in .safetensors: that is how a face model is known")
-    model = loaded(args.source, args.landmarks, tuple(args.keep) if args.keep else None)
+    model = load(args.source, args.landmarks, tuple(args.keep) if args.keep else None)
     try:
         model.save(dest)
     except OSError as error:
@@ -59,21 +59,21 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"licence: {model.licence}\n{model.conversion}")
     if args.picture:
-        faces = some_faces(model)
+        faces = example_faces(model)
         draw(args.picture, [(model, *faces)], marks=True)
     return 0
 
 
-def loaded(name: str, landmarks: str | None, keep: tuple[int, int, int] | None = None) -> FaceModel:
-    """A face model; raises UsageError with the loader's one line."""
+def load(name: str, landmarks: str | None, keep: tuple[int, int, int] | None = None) -> FaceModel:
+    """Loads a face model; raises UsageError with the loader's one line."""
     try:
         return load_face_model(name, landmarks, keep)
     except FaceModelError as error:
         raise UsageError(str(error)) from None
 
 
-def some_faces(model: FaceModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean face, and two random ones, the last with an expression."""
+def example_faces(model: FaceModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns shape and expression of three faces: the mean one, and two random ones, the last with an expression."""
     from facegpt.morphable.conversion.measure import random_faces
 
     shape, expression = random_faces(model, 3, seed=0)
@@ -82,7 +82,7 @@ def some_faces(model: FaceModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def draw(path: str, rows: list[tuple[FaceModel, torch.Tensor, torch.Tensor]], marks: bool) -> None:
-    """Writes faces of models side by side as a PNG; raises UsageError."""
+    """Draws faces of models side by side into a PNG; raises UsageError if it cannot be written."""
     import numpy as np
     from PIL import Image
 

@@ -3,7 +3,7 @@
 PHOTOS are folders, tars, lists or Parquet files, as `annotate` reads them. A checkpoint reconstructs the surest face of
 each; what the photos show beyond that becomes new albedo modes, in place of the face model's last ones. DEST is a face
 model of this project (.safetensors). A model has to be trained on it: `--checkpoint` writes one to begin with, and the
-config of `facegpt train` names both (`initial`, `face_model`). docs/models.md says what was measured.
+config of `facegpt train` names both (`start.initial`, `start.face_model`). docs/models.md says what was measured.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facegpt.bundled import BUNDLED
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import BUNDLED, CheckpointError
+from facegpt.model.checkpoint import CheckpointError
 from facegpt.morphable import Theta
-from facegpt.rendering import matrix_to_axis_angle
 from facegpt.training.albedo.learn import carry_over, learn_albedo
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
@@ -30,7 +30,7 @@ EXAMPLES = """\
   facegpt learn-albedo s3://bucket/portraits list.txt portraits.safetensors --modes 40 --checkpoint start/
 """
 LOG = logging.getLogger("facegpt")
-TOLD_EVERY = 200
+LOG_EVERY = 200
 MOST = 100_000
 
 
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     )
     LOG.info("%d faces; learning %d modes", len(theta), args.modes)
     try:
-        after, learned = learn_albedo(before, theta, pixels, args.modes, keep, args.id)
+        after, learned = learn_albedo(before, theta, pixels, count=args.modes, keep=keep, name=args.id)
         start = carry_over(annotator.checkpoint.model, before, after, keep) if args.checkpoint else None
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 def reconstructed(
     annotator: FaceAnnotator, locations: list[str], config: RunConfig, limit: int
 ) -> tuple[Theta, torch.Tensor]:
-    """What the model makes of the surest face of each photo: theta (N) and the crops (N,3,H,H) in 0..1.
+    """Reconstructs the surest face of each photo: theta (N) and the crops (N,3,H,H) in 0..1.
 
     Raises UsageError if there is no face in any.
     """
@@ -115,26 +115,15 @@ def reconstructed(
         unreadable += face.unreadable is not None
         if face.crop is not None:
             crops.append(face.crop)
-        if number % TOLD_EVERY == 0 or number == len(photos):
+        if number % LOG_EVERY == 0 or number == len(photos):
             LOG.info("%d faces in %d photos (%d cannot be read)", len(crops), number, unreadable)
     if not crops:
         raise UsageError(f"no face to learn from in {len(photos):,} images of {', '.join(locations)}")
     parts = []
-    for first in range(0, len(crops), TOLD_EVERY):
-        parts += annotator.annotate(crops[first : first + TOLD_EVERY])
+    for first in range(0, len(crops), LOG_EVERY):
+        parts += annotator.annotate(crops[first : first + LOG_EVERY])
         LOG.info("%d of %d faces reconstructed", len(parts), len(crops))
-    blocks = {
-        name: torch.from_numpy(np.stack([getattr(part, name) for part in parts]))
-        for name in ("shape", "expression", "albedo", "lighting", "rotation", "translation")
-    }
-    theta = Theta(
-        blocks["shape"],
-        blocks["expression"],
-        blocks["albedo"],
-        blocks["lighting"].flatten(1),
-        matrix_to_axis_angle(blocks["rotation"]),
-        blocks["translation"],
-    )
+    theta = Theta.from_annotations([vars(part) for part in parts])
     return theta, torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
 
 

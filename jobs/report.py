@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from jobs.arguments import count
 from pipeline.report import write_report
 from pipeline.report.read import SHOWN
 
@@ -20,20 +21,17 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="folder or s3:// prefix of a run")
     parser.add_argument(
-        "--faces", type=_count, default=SHOWN, metavar="N", help=f"show at most N faces (default {SHOWN})"
+        "--faces",
+        type=count,
+        default=SHOWN,
+        metavar="N",
+        help=f"show at most N faces (default {SHOWN})",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     print(f"report: {write_report(args.output, args.faces)}")
     return 0
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from jobs.annotate import add_commercial_only, conclude, share
+from jobs.annotate import add_commercial_only, conclude
+from jobs.arguments import share
 from pipeline.upkeep.retry import Choice, retry
 from schemas import STAGES
 

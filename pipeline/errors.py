@@ -1,23 +1,23 @@
-"""What goes wrong before the first image is touched."""
+"""Errors that end a command, and exceptions as one line of text."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """The user can put it right: an input, an output, a configuration. One clear line; exit code 2."""
+    """Error in an input, an output or a configuration, which the user can put right: one clear line, exit code 2."""
 
 
 class NothingRanError(Exception):
-    """The work could not run at all: no shard was committed. One clear line; exit code 3."""
-
-
-def located(error: BaseException) -> str:
-    """As `describe`, behind the file that it is about, where the error names one."""
-    name = error.filename if isinstance(error, OSError) else None
-    return f"{name}: {describe(error)}" if name else describe(error)
+    """Error that kept the work from running at all, so that no shard was committed: one clear line, exit code 3."""
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one line for people."""
+    """Formats an exception as one line for people."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return " ".join(text.split())
+
+
+def describe_with_path(error: BaseException) -> str:
+    """Formats an exception as `describe` does, behind the path that it is about where it names one."""
+    path = error.filename if isinstance(error, OSError) else None
+    return f"{path}: {describe(error)}" if path else describe(error)

@@ -1,4 +1,4 @@
-"""Small helpers that keep the schemas readable."""
+"""Builders of columns."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pyarrow as pa
 
 
 def vector(size: int) -> pa.DataType:
-    """The type of an array column: `fixed_size_list<float32>[size]`, no extension type, so that any reader knows it."""
+    """Builds the type of an array column: `fixed_size_list<float32>[size]`, which any reader supports."""
     return pa.list_(pa.field("item", pa.float32(), nullable=False), size)
 
 
 def column(
     name: str, type: pa.DataType, description: str, *, unit: str = "", nullable: bool = False
 ) -> pa.Field:
-    """One column, with what it means (and its unit, where it has one) as field metadata."""
+    """Builds a column with its description, and its unit where it has one, as field metadata."""
     metadata = {"description": description}
     if unit:
         metadata["unit"] = unit

@@ -1,4 +1,4 @@
-"""The ledger: what became of each input image."""
+"""The table `images`, the ledger: exactly one row per input image, with what became of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from schemas.columns import column
 from schemas.version import SCHEMA_VERSION
 
 STATUSES = ("annotated", "no_face", "rejected", "failed")
-"""annotated: has rows in `faces`; no_face: none found; rejected: readable, not wanted; failed: see stage and reason."""
+"""annotated: has rows in `faces`; no_face: no face was detected; rejected: readable, not wanted; failed: see stage and
+reason."""
 
 STAGES = ("fetch", "decode", "detect", "annotate")
-"""How far an image went."""
+"""Stages of an image, in order; its row names the last one that it reached."""
 
 
 def images_schema() -> pa.Schema:
-    """Exactly one row per row of the manifest."""
+    """Builds the schema of `images`: exactly one row per row of the manifest."""
     return pa.schema(
         [
             column("uri", pa.string(), "as in the manifest"),

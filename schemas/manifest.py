@@ -1,4 +1,4 @@
-"""The manifest: which images a run knows, and the shard that each belongs to."""
+"""The manifest: the images of an output, each with its shard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from schemas.version import SCHEMA_VERSION
 
 
 def manifest_schema() -> pa.Schema:
-    """One row per version of an image file: a file that changed since gets a second row, in a later shard."""
+    """Builds the schema of the manifest.
+
+    One row per version of an image file: one that changed after it was listed gets a second row, in a later shard.
+    """
     return pa.schema(
         [
             column(

@@ -1,4 +1,4 @@
-"""What stands in the header of each table: which model, face model and detector its rows come from."""
+"""Provenance in the header of `faces`: the model, face model and detector that its rows come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEY = b"facegpt"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the rows of a file come from.
+    """Provenance of a file's rows.
 
     `face_model_id`, `face_model_sha256`: the 3DMM that the coefficients belong to, of `n_shape`, `n_expression` and
     `n_albedo` modes; `expression_names`: one per expression mode. `model_digest`: sha256 of the network's weights.
@@ -36,13 +36,13 @@ class Provenance:
     fingerprint: str
 
     def attach(self, schema: pa.Schema) -> pa.Schema:
-        """The schema with this provenance added to its metadata."""
+        """Returns the schema with this provenance added to its metadata."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return schema.with_metadata({**(schema.metadata or {}), KEY: text.encode()})
 
 
 def read_provenance(schema: pa.Schema) -> Provenance:
-    """The provenance in a schema's metadata; raises ValueError if it has none."""
+    """Reads the provenance in a schema's metadata; raises ValueError if it has none."""
     text = (schema.metadata or {}).get(KEY)
     if text is None:
         raise ValueError("the table carries no facegpt metadata")

@@ -1,4 +1,4 @@
-"""The tombstones: what was forgotten, and must not come back."""
+"""The table of tombstones: hashes of forgotten images, which must not come back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.version import SCHEMA_VERSION
 
 
 def tombstones_schema() -> pa.Schema:
-    """One row per row of the manifest that was taken out. Hashes alone: nothing of the image can be read from them."""
+    """Builds the schema of tombstones: one row of hashes per row that was removed from the manifest."""
     return pa.schema(
         [
             column("image_id", pa.string(), "of the forgotten image, as it stood in `images`"),

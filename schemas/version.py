@@ -1,4 +1,4 @@
-"""The version that every file carries."""
+"""Version of the schemas, which every table and commit carries."""
 
 SCHEMA_VERSION = "1"
-"""Raised when a column is renamed, removed or changes its meaning or unit; a new column alone does not raise it."""
+"""Counts up when a column is renamed, removed or changes its meaning or unit, but not for a new column."""

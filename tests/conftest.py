@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,30 +19,35 @@ from pipeline.sources.samples import collect
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
-INTEGRATION = "tests/integration/"
-DRILLS = f"{INTEGRATION}test_drills.py"
-"""As long as all the rest of tests/integration, and without its server, so that two processes can share them."""
+ONE_SERVER = "tests/integration/s3/"
 
 
 class ByFile(LoadScopeScheduling):
-    """Of several processes that share the tests, one runs what stores to the S3 server of tests/integration, which has
-    one port; the rest is taken file by file, whose fixtures are made once.
+    """Hands the tests to the processes that share them (`-n`), by three rules.
+
+    1. A file goes to one process, whole: the fixtures of its module are made once.
+    2. So does all of tests/integration/s3: it stores to one server, on one port.
+    3. What may take longest, by its `timeout`, is begun first (`pytest_collection_modifyitems`): begun last, it would
+       keep one process busy while the others have nothing left to do.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return INTEGRATION if file.startswith(INTEGRATION) and file != DRILLS else file
+        return ONE_SERVER if nodeid.startswith(ONE_SERVER) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
-    config.option.loadscopereorder = False
+    config.option.loadscopereorder = False  # or it would begin with the file that has the most tests
     return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes longest is begun first, or one process would end with it while the others have nothing left to do."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(INTEGRATION))
+        items.sort(key=_allowed_seconds, reverse=True)
+
+
+def _allowed_seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,6 +75,39 @@ def shared_dir() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the developers' data folder beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A mock S3 server, which `small_ray`'s workers find; this process finds it by `mock_s3.connect`."""
+    # Imported here, as Ray is below: these take seconds, and most tests need neither.
+    from mock_s3 import mock_s3
+
+    with mock_s3() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def small_ray(s3_endpoint: str) -> None:
+    """A Ray of two CPUs; tests that ask for it one after another share it, and it ends before one that does not."""
+    import ray
+    from s3_secrets import environment
+    from small_ray import start_ray
+
+    if not ray.is_initialized():
+        start_ray(environment(s3_endpoint))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if _wants_ray(item) and not _wants_ray(nextitem):
+        import ray
+
+        ray.shutdown()
+
+
+def _wants_ray(item: pytest.Item | None) -> bool:
+    return "small_ray" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,10 @@ def main() -> int:
         parser.error("--tars is for --s3")
     more = [word for override in args.overrides for word in ("--set", override)]
     args.work.mkdir(parents=True, exist_ok=True)
-    runs = [_one(args.work, args.s3, args.tars, images, args.kill_at, more) for images in args.images]
+    runs = [
+        _run(args.work, args.s3, images, tars=args.tars, kill_at=args.kill_at, more=more)
+        for images in args.images
+    ]
     text = markdown(runs, _where(args.overrides))
     print(text)
     if args.markdown:
@@ -60,7 +63,10 @@ def main() -> int:
     return 0 if all(run.lost == run.duplicated == 0 for run in runs) else 1
 
 
-def _one(work: Path, url: str | None, tars: bool, images: int, kill_at: float, more: list[str]) -> Measured:
+def _run(
+    work: Path, url: str | None, images: int, *, tars: bool, kill_at: float, more: list[str]
+) -> Measured:
+    """Makes the corpus of `images` images if it is not there, and measures a run over it."""
     name = f"{('tars' if tars else 's3') if url else 'folder'}-{images}"
     if url:
         location, output = f"{url.rstrip('/')}/photos-{name}", f"{url.rstrip('/')}/out-{name}"
@@ -73,7 +79,7 @@ def _one(work: Path, url: str | None, tars: bool, images: int, kill_at: float, m
     print(f"{images:,} images in {location}", flush=True)
     log = work / f"log-{name}.txt"
     log.unlink(missing_ok=True)
-    run = measure(location, output, images, kill_at, more, log)
+    run = measure(location, output, images, kill_at=kill_at, more=more, log=log)
     write_curve(work / f"curve-{name}.csv", run.samples)
     return run
 

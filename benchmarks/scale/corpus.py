@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.output.meshes import tar_of
+from pipeline.output.meshes import write_tar
 from pipeline.sources import is_image
 from pipeline.storage.locations import S3, s3
 from pipeline.storage.store import Storage
@@ -79,7 +79,7 @@ def make_tars(location: str, images: int) -> None:
     photos, base = small_photos(PACKED_SIDE), location[len(S3) :]
     for number in range(count):
         part = range(number * PER_FOLDER, min((number + 1) * PER_FOLDER, images))
-        packed = tar_of((f"{index:08d}.jpg", photos[index % FILES]) for index in part)
+        packed = write_tar((f"{index:08d}.jpg", photos[index % FILES]) for index in part)
         s3().pipe_file(f"{base}/{number:05d}.tar", packed)
 
 

@@ -93,7 +93,9 @@ def measure(location: str, output: str, images: int, kill_at: float, more: list[
     took, _ = _watched(2 if kill_at else 1, command, watch, samples, log, stop_at=None)
     seconds += took
     if kill_at:
-        resume = next((one.seconds for one in samples if one.command == 2 and one.images > before), None)
+        resume = next(
+            (sample.seconds for sample in samples if sample.command == 2 and sample.images > before), None
+        )
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "jobs", "verify", output], capture_output=True, text=True, check=False
@@ -101,18 +103,18 @@ def measure(location: str, output: str, images: int, kill_at: float, more: list[
     verified, verify_seconds = (done.stdout + done.stderr).strip().splitlines()[-1], time.monotonic() - start
     rows, unique = _ledger(storage)
     return Measured(
-        images,
-        storage.remote,
-        tuple(samples),
-        seconds,
-        killed,
-        gone,
-        resume,
-        len(storage.keys()),
-        images - unique,
-        rows - unique,
-        verified,
-        verify_seconds,
+        images=images,
+        remote=storage.remote,
+        samples=tuple(samples),
+        seconds=seconds,
+        killed_at=killed,
+        gone=gone,
+        resume=resume,
+        objects=len(storage.keys()),
+        lost=images - unique,
+        duplicated=rows - unique,
+        verified=verified,
+        verify_seconds=verify_seconds,
     )
 
 
@@ -130,7 +132,14 @@ def _watched(
         if seconds >= due:
             total, due = family.total_mb(), seconds + SAMPLED_EVERY
             samples.append(
-                Sample(number, round(seconds, 2), images, family.driver_mb(), total, len(family.known))
+                Sample(
+                    command=number,
+                    seconds=round(seconds, 2),
+                    images=images,
+                    driver_mb=family.driver_mb(),
+                    total_mb=total,
+                    processes=len(family.known),
+                )
             )
         if stop_at is not None and images >= stop_at:
             return seconds, family.kill()
@@ -144,13 +153,13 @@ def _watched(
 
 def _ledger(storage: Storage) -> tuple[int, int]:
     """Rows of the ledger, and different URIs in them."""
-    seen: set[str] = set()
+    uris_so_far: set[str] = set()
     rows = 0
     for key in storage.keys("images"):
         uris = from_parquet(storage.read(key), ["uri"])["uri"].to_pylist()
         rows += len(uris)
-        seen.update(uris)
-    return rows, len(seen)
+        uris_so_far.update(uris)
+    return rows, len(uris_so_far)
 
 
 def write_curve(path: Path, samples: tuple[Sample, ...]) -> None:
@@ -158,14 +167,14 @@ def write_curve(path: Path, samples: tuple[Sample, ...]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["command", "seconds", "images", "driver_rss_mb", "total_pss_mb", "processes"])
-        for one in samples:
+        for sample in samples:
             writer.writerow(
                 [
-                    one.command,
-                    one.seconds,
-                    one.images,
-                    f"{one.driver_mb:.1f}",
-                    f"{one.total_mb:.1f}",
-                    one.processes,
+                    sample.command,
+                    sample.seconds,
+                    sample.images,
+                    f"{sample.driver_mb:.1f}",
+                    f"{sample.total_mb:.1f}",
+                    sample.processes,
                 ]
             )

@@ -1,7 +1,7 @@
-"""What a single property of a face does to the error: the same rendered faces with that one thing changed.
+"""The audit of a checkpoint: its errors on pairs of rendered faces that differ in one property alone.
 
-Only rendered faces have twins that differ in one thing. Nothing here is said of a person: the properties are settings
-of the renderer, they are neither read off photos nor stored in a table of faces.
+Only rendered faces have such pairs. The properties are settings of the renderer: they are neither read off photos of
+people nor stored in a table of faces.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MEASURES = ("nme_percent", "surface_mm", "rotation_deg")
 
 @dataclass(frozen=True)
 class Contrast:
-    """One property at two values: `name` says both, `first` and `second` set it on face i of the audit."""
+    """A property at two values: `name` says both, `first` and `second` set it on face i of the audit."""
 
     name: str
     first: Setting
@@ -49,7 +49,7 @@ class Contrast:
 
 
 def contrasts(model: FaceModel) -> list[Contrast]:
-    """What an audit changes. Sides alternate from face to face; the sex-linked shape needs a model that has one."""
+    """Lists what an audit changes. Sides alternate between faces; the sex-linked shape needs a model that has one."""
     tone = SkinTone(model)
     bright, dark = (float(np.quantile(tone.examples, quantile)) for quantile in TONES)
 
@@ -62,7 +62,7 @@ def contrasts(model: FaceModel) -> list[Contrast]:
     def turned(degrees: float) -> Setting:
         return lambda sample, i: with_yaw(sample, np.deg2rad(degrees) * _side(i))
 
-    found = [
+    contrasts_of_model = [
         Contrast("skin tone: light to dark", toned(bright), toned(dark)),
         Contrast("light: even to from one side", lit(1.0), lit(1.0, aside=1.0)),
         Contrast("light: even to a quarter of it", lit(1.0), lit(0.25)),
@@ -76,17 +76,17 @@ def contrasts(model: FaceModel) -> list[Contrast]:
             along = direction.numpy().astype(np.float64)
             return lambda sample, _: with_shape_along(sample, along, place)
 
-        found.append(Contrast("sex-linked shape: one side to the other", *map(shaped, SHAPES)))
-    return found
+        contrasts_of_model.append(Contrast("sex-linked shape: one side to the other", *map(shaped, SHAPES)))
+    return contrasts_of_model
 
 
 def audit(
     predict: Predictor, model: FaceModel, count: int, seed: int, size: int = 224
 ) -> dict[str, dict[str, float]]:
-    """Errors of `count` rendered faces at the two values of each contrast, and the mean change between twins.
+    """Measures errors of `count` rendered faces at both values of each contrast, and the mean change within pairs.
 
-    Of each pair, everything else is the same: the other parameters, hair and things in front, the background, what
-    camera and file do. The camera stands where theta's does, so that the truth has no error.
+    Everything else is the same within a pair: the other parameters, hair, occluders, background, camera and file. The
+    camera stands where theta's does, so that the truth has no error.
 
     Args:
         predict: theta of pictures, on the CPU.
@@ -108,45 +108,46 @@ def audit(
         errors = []
         for setting in (contrast.first, contrast.second):
             samples = [setting(sample, i) for i, sample in enumerate(drawn)]
-            errors.append(_errors_of(predict, model, skin, samples, seed, size))
+            errors.append(_errors_of(predict, model, skin, samples, seed=seed, size=size))
         results[contrast.name] = _changes(*errors)
     return results
 
 
 def checkpoint_predictor(checkpoint: Checkpoint, model: FaceModel, faces: SyntheticFaces) -> Theta:
-    """What a checkpoint says of pictures."""
+    """Predicts theta of rendered faces with a checkpoint."""
     pixels = checkpoint.processor.pixel_values(faces.images)
-    said = generate_faces(checkpoint.model, checkpoint.processor, pixels, max_new_tokens=1)
-    return Theta.split(said.theta, model.n_shape, model.n_expression, model.n_albedo)
+    generated = generate_faces(checkpoint.model, checkpoint.processor, pixels, max_new_tokens=1)
+    return Theta.split(generated.theta, model.n_shape, model.n_expression, model.n_albedo)
 
 
 def audit_checkpoint(
     checkpoint: Checkpoint, model: FaceModel, count: int, seed: int, size: int
 ) -> dict[str, dict[str, float]]:
-    """`audit` of a checkpoint."""
+    """Runs `audit` on a checkpoint."""
     return audit(partial(checkpoint_predictor, checkpoint, model), model, count, seed, size)
 
 
 @torch.inference_mode()
 def face_errors(
-    model: FaceModel, skin: LossPoints, own: Theta, true: Theta, size: int
+    model: FaceModel, skin: LossPoints, predicted: Theta, true: Theta, size: int
 ) -> dict[str, NDArray[np.float64]]:
-    """The ``MEASURES`` (N,) of each face."""
-    guess, truth = _marks(model, own, size), _marks(model, true, size)
+    """Computes the ``MEASURES`` (N,) of N faces, by name."""
+    predicted_marks, true_marks = _marks(model, predicted, size), _marks(model, true, size)
     eyes = _head_marks(model, true)[:, [36, 45]]
     frontal = (eyes[:, 0] - eyes[:, 1]).norm(dim=-1) * FOCAL_MULTIPLIER * size / -true.translation[:, 2]
     neutral = torch.zeros_like(true.expression)
-    surfaces = [skin.points(theta.shape, neutral)[:, -skin.skin :] for theta in (own, true)]
+    surfaces = [skin.points(theta.shape, neutral)[:, -skin.skin :] for theta in (predicted, true)]
     return {
-        "nme_percent": (100 * (guess - truth).norm(dim=-1).mean(1) / frontal).double().numpy(),
+        "nme_percent": (100 * (predicted_marks - true_marks).norm(dim=-1).mean(1) / frontal).double().numpy(),
         "surface_mm": 1e3 * surface_error(*surfaces).sqrt().numpy(),
-        "rotation_deg": rotation_error(own.rotation, true.rotation).numpy(),
+        "rotation_deg": rotation_error(predicted.rotation, true.rotation).numpy(),
     }
 
 
 def _errors_of(
     predict: Predictor, model: FaceModel, skin: LossPoints, samples: list[FaceSample], seed: int, size: int
 ) -> dict[str, NDArray[np.float64]]:
+    """Renders the samples, predicts them and computes their errors (N,) by name."""
     parts = []
     for start in range(0, len(samples), CHUNK):
         faces = render_samples(model, samples[start : start + CHUNK], seed + start // CHUNK, size)
@@ -157,13 +158,14 @@ def _errors_of(
 def _changes(
     first: dict[str, NDArray[np.float64]], second: dict[str, NDArray[np.float64]]
 ) -> dict[str, float]:
-    found = {"faces": float(len(first[MEASURES[0]]))}
+    """Averages the errors at the first value and their changes to the second, with standard errors."""
+    figures = {"faces": float(len(first[MEASURES[0]]))}
     for name in MEASURES:
         change = second[name] - first[name]
-        found[name] = float(first[name].mean())
-        found[f"{name}_change"] = float(change.mean())
-        found[f"{name}_change_se"] = float(change.std(ddof=1) / len(change) ** 0.5)
-    return found
+        figures[name] = float(first[name].mean())
+        figures[f"{name}_change"] = float(change.mean())
+        figures[f"{name}_change_se"] = float(change.std(ddof=1) / len(change) ** 0.5)
+    return figures
 
 
 def _head_marks(model: FaceModel, theta: Theta) -> torch.Tensor:

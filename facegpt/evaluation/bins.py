@@ -19,7 +19,7 @@ SIZE_EDGES = (0.0, 64.0, 128.0, 256.0, float("inf"))
 
 
 def by_bin(name: str, errors: Values, of: Values, edges: Sequence[float]) -> dict[str, float]:
-    """Mean of `errors` (N,) in each bin of `of` (N,): from an edge (included) to the next (excluded, but the last).
+    """Averages `errors` (N,) in each bin of `of` (N,): from an edge (included) to the next (excluded, but the last).
 
     Returns:
         `NAME_FROM_TO`, or `NAME_FROM_up` for a bin without an end; a bin without a face is left out.
@@ -28,7 +28,7 @@ def by_bin(name: str, errors: Values, of: Values, edges: Sequence[float]) -> dic
 
 
 def count_by_bin(name: str, of: Values, edges: Sequence[float]) -> dict[str, float]:
-    """How many of `of` (N,) lie in each bin, named as `by_bin` does; an empty bin is left out."""
+    """Counts how many of `of` (N,) lie in each bin, named as `by_bin` does; an empty bin is left out."""
     return {f"{name}_{span}": float(inside.sum()) for span, inside in _bins(of, edges)}
 
 

@@ -1,4 +1,4 @@
-"""Puts measured figures into a model card: the table, and the command that gave it, between two marks."""
+"""The figures in a model card: tables in Markdown, and their place between two marks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MEANINGS: Mapping[str, str] = {
     "actions_of_auc_0.9": "expression: how many of them have an AUC of 0.9 or more",
     "surface_mm": "surface error, mm",
 }
-"""What each figure is; those of a bin, a part or an action have a name that goes on (`FAMILIES`)."""
+"""The meaning of each figure; names of figures of a bin, a part or an action begin as in `FAMILIES`."""
 
 FAMILIES: Mapping[str, str] = {
     "nme_percent_px_": "landmark NME, %, faces of {} px",
@@ -63,11 +63,11 @@ FAMILIES: Mapping[str, str] = {
 
 
 class CardError(ValueError):
-    """The card has no place for the figures; the message names what to add."""
+    """An error for a card without a place for the figures; the message names what to add."""
 
 
 def meaning(name: str) -> str:
-    """A figure's name in words; raises KeyError for a figure that nobody described."""
+    """Returns a figure's name in words; raises KeyError for one that is in neither `MEANINGS` nor `FAMILIES`."""
     if name in MEANINGS:
         return MEANINGS[name]
     for start, text in FAMILIES.items():
@@ -77,7 +77,7 @@ def meaning(name: str) -> str:
 
 
 def figures_table(figures: Figures) -> str:
-    """A Markdown table: a row for each figure, a column for each group; what a group lacks stays empty."""
+    """Writes a Markdown table: a row for each figure, a column for each group; missing figures stay empty."""
     names = list(dict.fromkeys(name for values in figures.values() for name in values))
     rows = [
         [meaning(name), *(_number(values[name]) if name in values else "" for values in figures.values())]
@@ -87,7 +87,7 @@ def figures_table(figures: Figures) -> str:
 
 
 def audit_table(figures: Figures) -> str:
-    """A Markdown table of `facegpt.evaluation.audit.audit`: a row for each contrast, changes with standard errors."""
+    """Writes a Markdown table of `facegpt.evaluation.audit.audit`: changes with standard errors by contrast."""
     header = [
         "the same faces, changed in",
         *(part for name in MEASURES for part in (meaning(name), "change")),
@@ -104,7 +104,7 @@ def audit_table(figures: Figures) -> str:
 
 
 def marks(section: str) -> tuple[str, str]:
-    """The lines between which a card holds the figures of `section`."""
+    """Returns the two lines between which a card holds the figures of `section`."""
     return f"<!-- facegpt evaluate {section}: begin -->", f"<!-- facegpt evaluate {section}: end -->"
 
 
@@ -118,7 +118,7 @@ def check_section(card: str, section: str) -> None:
 
 
 def with_section(card: str, section: str, body: str) -> str:
-    """`card` with `body` in the place of what stood between the marks of `section`; raises CardError without marks."""
+    """Replaces what stands between the marks of `section` by `body`; raises CardError without marks."""
     check_section(card, section)
     begin, end = marks(section)
     return f"{card[: card.index(begin)]}{begin}\n\n{body.strip()}\n\n{card[card.index(end) :]}"

@@ -1,4 +1,4 @@
-"""How far geometry is off: landmarks, pose, coefficients, vertices, and the picture inside the face.
+"""Errors of geometry: landmarks, angles, rotations, coefficients and surfaces.
 
 Every function takes tensors or numpy arrays, computes in float64 and gives one value per face, so that a caller can
 choose its own mean, median or cumulative curve.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegpt.rendering.psnr import Array, _pair
+from facegpt.rendering.psnr import Array, float64_pair
 
 LANDMARK_PARTS: dict[str, slice] = {
     "jaw": slice(0, 17),
@@ -27,7 +27,7 @@ OUTER_EYE_CORNERS = (36, 45)
 
 @dataclass(frozen=True)
 class LandmarkError:
-    """Normalised mean errors (NME) of N faces, as fractions of the distance between the outer eye corners.
+    """The normalised mean errors (NME) of N faces, as fractions of the distance between the outer eye corners.
 
     ``per_face`` (N,), ``mean`` over the faces, and ``parts``: the mean for each of jaw, brows, nose, eyes, mouth.
     """
@@ -38,7 +38,7 @@ class LandmarkError:
 
 
 def landmark_nme(predicted: Array, target: Array) -> LandmarkError:
-    """Normalised mean error of the 68 points, the measure of the 300-W challenge (Sagonas et al., ICCVW 2013).
+    """Computes the normalised mean error of the 68 points, as the 300-W challenge does (Sagonas et al., ICCVW 2013).
 
     Args:
         predicted: (N, 68, 2) pixels, iBUG order.
@@ -50,11 +50,11 @@ def landmark_nme(predicted: Array, target: Array) -> LandmarkError:
     Raises:
         ValueError: on other shapes, on no face at all, or if a target's eye corners coincide.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     if truth.ndim != 3 or truth.shape[1:] != (68, 2) or len(truth) == 0:
         raise ValueError(f"landmarks are {tuple(truth.shape)}, expected (N, 68, 2) with N >= 1")
-    left, right = OUTER_EYE_CORNERS
-    scale = (truth[:, left] - truth[:, right]).norm(dim=-1)
+    right_corner, left_corner = OUTER_EYE_CORNERS
+    scale = (truth[:, right_corner] - truth[:, left_corner]).norm(dim=-1)
     if not bool((scale > 0).all()):
         raise ValueError("the outer eye corners of a target coincide, there is nothing to normalise by")
     errors = (guess - truth).norm(dim=-1) / scale.unsqueeze(1)
@@ -64,7 +64,7 @@ def landmark_nme(predicted: Array, target: Array) -> LandmarkError:
 
 
 def landmark_box_error(predicted: Array, target: Array) -> Tensor:
-    """Mean error of the 68 points over the size of their box: (N,), the measure of AFLW2000-3D.
+    """Computes the mean error of the 68 points over the size of their box: (N,), the measure of AFLW2000-3D.
 
     The box is that of the target's points, its size sqrt(width * height) (Zhu et al., CVPR 2016). Unlike the distance
     of the eye corners it does not vanish on a profile, so that bins of yaw can be compared.
@@ -76,7 +76,7 @@ def landmark_box_error(predicted: Array, target: Array) -> Tensor:
     Raises:
         ValueError: on other shapes, or if a target's points have no extent.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     if truth.ndim != 3 or truth.shape[1:] != (68, 2):
         raise ValueError(f"landmarks are {tuple(truth.shape)}, expected (N, 68, 2)")
     size = (truth.amax(1) - truth.amin(1)).prod(-1).sqrt()
@@ -87,7 +87,7 @@ def landmark_box_error(predicted: Array, target: Array) -> Tensor:
 
 
 def angle_error(predicted_deg: Array, target_deg: Array) -> Tensor:
-    """Absolute differences of angles, the short way round: (N, 3) degrees in [0, 180].
+    """Computes absolute differences of angles, the short way round: (N, 3) degrees in [0, 180].
 
     Args:
         predicted_deg: (N, 3) yaw, pitch, roll in degrees, with Pose_Para's signs
@@ -98,27 +98,27 @@ def angle_error(predicted_deg: Array, target_deg: Array) -> Tensor:
         (N, 3). The mean absolute error of the AFLW2000-3D protocol is its mean over the faces whose three target
         angles all lie within 99 degrees.
     """
-    guess, truth = _pair(predicted_deg, target_deg)
+    guess, truth = float64_pair(predicted_deg, target_deg)
     return ((guess - truth + 180) % 360 - 180).abs()
 
 
 def rotation_error(predicted: Array, target: Array) -> Tensor:
-    """Angle of the rotation between two rotations: (N,) degrees in [0, 180]; no gimbal lock, unlike Euler angles.
+    """Computes the angle between two rotations: (N,) degrees in [0, 180]; no gimbal lock, unlike Euler angles.
 
     Args:
         predicted: (N, 3, 3) rotation matrices.
         target: (N, 3, 3).
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     # The chord |A - B|_F = 2 sqrt(2) sin(angle / 2) keeps its precision where the trace's arc cosine loses it.
     chord = (guess - truth).flatten(1).norm(dim=1) / (2 * 2**0.5)
     return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
 
 
 def coefficient_error(predicted: Array, target: Array, variance: Array | float = 1.0) -> Tensor:
-    """Mean squared error of coefficients in units of their variance: (N,).
+    """Computes the mean squared error of coefficients in units of their variance: (N,).
 
-    A guess of the mean for every face has an expected error of 1, so a value below 1 says that something was seen.
+    Predicting the mean for every face has an expected error of 1; a value below 1 is better than that.
 
     Args:
         predicted: (N, K).
@@ -129,7 +129,7 @@ def coefficient_error(predicted: Array, target: Array, variance: Array | float =
     Raises:
         ValueError: if no coefficient varies.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     scale = torch.as_tensor(variance, dtype=torch.float64, device=truth.device).expand(truth.shape[1])
     varies = scale > 0
     if not bool(varies.any()):
@@ -137,24 +137,8 @@ def coefficient_error(predicted: Array, target: Array, variance: Array | float =
     return ((guess - truth).square()[:, varies] / scale[varies]).mean(dim=1)
 
 
-def vertex_error(predicted: Array, target: Array, *, align: bool = False) -> Tensor:
-    """Mean distance between corresponding vertices: (N,) millimetres.
-
-    Args:
-        predicted: (N, V, 3) metres.
-        target: (N, V, 3) metres.
-        align: move each prediction rigidly (rotation and translation, no scale) onto its target first, by the least
-            squares of Kabsch (Acta Cryst. A32, 1976); for meshes that are not in the same head frame.
-    """
-    guess, truth = _pair(predicted, target)
-    if align:
-        guess = _rigidly_aligned(guess, truth)
-    distance: Tensor = 1e3 * (guess - truth).norm(dim=-1).mean(dim=1)
-    return distance
-
-
 def surface_error(predicted: Array, target: Array) -> Tensor:
-    """Mean squared distance of corresponding vertices after the best similarity transform: (N,) square metres.
+    """Computes the mean squared distance of vertices after the best similarity transform: (N,) square metres.
 
     A photo shows neither the size of a head nor where the head's own frame lies: translation, rotation and scale are
     taken out by the least squares of Umeyama (IEEE PAMI 13(4), 1991), as benchmarks of 3D faces do.
@@ -163,7 +147,7 @@ def surface_error(predicted: Array, target: Array) -> Tensor:
         predicted: (N, V, 3) metres.
         target: (N, V, 3) metres.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     middle = truth.mean(dim=1, keepdim=True)
     turned, centred = _rigidly_aligned(guess, truth) - middle, truth - middle
     scale = (turned * centred).sum((1, 2)) / turned.square().sum((1, 2))
@@ -172,6 +156,7 @@ def surface_error(predicted: Array, target: Array) -> Tensor:
 
 
 def _rigidly_aligned(points: Tensor, target: Tensor) -> Tensor:
+    """Moves `points` (N,V,3) rigidly onto `target` by least squares (Kabsch, Acta Cryst. A32, 1976)."""
     middle = target.mean(dim=1, keepdim=True)
     centred = points - points.mean(dim=1, keepdim=True)
     u, _, vh = torch.linalg.svd(centred.transpose(1, 2) @ (target - middle))

@@ -1,4 +1,4 @@
-"""How well a checkpoint uses words: faces made from descriptions, and questions about faces."""
+"""Figures of a checkpoint's language: faces made from descriptions, and answers to questions about faces."""
 
 from __future__ import annotations
 
@@ -23,42 +23,41 @@ from facegpt.synthetic.faces import SyntheticFaces
 def evaluate_descriptions(
     checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, count: int = 256
 ) -> dict[str, float]:
-    """Text to 3D on descriptions of `count` faces that training never saw.
+    """Measures text to 3D on descriptions of `count` faces that are not in the training set.
 
-    described_present: share of what descriptions name that the face made has, measured on its parameters and its
-    landmarks; described_wholly: share of descriptions with everything there. described_by_mean_face: the first figure
-    for the mean face, which shows how much is there by itself. imagined_shape_spread: standard deviation of shape
-    coefficients between two seeds, in units of the prior's.
+    described_present: share of the named values that the imagined face has, measured on its parameters and its
+    landmarks; described_wholly: share of descriptions all of whose values it has. described_by_mean_face: the first
+    figure for the mean face, the share that is present without a description. imagined_shape_spread: standard deviation
+    of shape coefficients between two seeds, in units of the prior's.
     """
     rng = np.random.default_rng(0)
     form = FormMeasures(LossPoints(face_model, skin=0))
     true, names = faces.theta, face_model.expression_names
-    seen, forms = describe(true, names), form(true.shape).tolist()
-    there: list[list[bool]] = []
-    plain: list[bool] = []
+    attributes, forms = describe(true, names), form(true.shape).tolist()
+    present_rows: list[list[bool]] = []
+    in_mean_face: list[bool] = []
     spread = 0.0
-    nothing = true[:1].map(torch.zeros_like)
-    nothing.lighting = faces.theta.lighting.mean(0, keepdim=True)
-    mean_face = describe(nothing, names)[0]
+    mean_theta = true[:1].map(torch.zeros_like)
+    mean_theta.lighting = faces.theta.lighting.mean(0, keepdim=True)
+    mean_face = describe(mean_theta, names)[0]
     for i in range(min(count, len(true))):
-        described = describe_face(seen[i], dict(zip(FEATURES, forms[i], strict=True)), rng)
-        made = imagine(
+        described = describe_face(attributes[i], dict(zip(FEATURES, forms[i], strict=True)), rng)
+        imagined = imagine(
             checkpoint.model,
             checkpoint.processor,
             described.text,
             (2 * i, 2 * i + 1),
             face_model.albedo_examples,
         )
-        own = dict(zip(FEATURES, form(made.shape)[0].tolist(), strict=True))
-        there.append(present(described, describe(made, names)[0], own))
-        plain += present(described, mean_face, dict.fromkeys(FEATURES, 0.0))
-        spread += float((made.shape[0] - made.shape[1]).square().mean()) / 2
-    named = [one for row in there for one in row]
+        imagined_form = dict(zip(FEATURES, form(imagined.shape)[0].tolist(), strict=True))
+        present_rows.append(present(described, describe(imagined, names)[0], imagined_form))
+        in_mean_face += present(described, mean_face, dict.fromkeys(FEATURES, 0.0))
+        spread += float((imagined.shape[0] - imagined.shape[1]).square().mean()) / 2
     return {
-        "described_present": float(np.mean(named)),
-        "described_wholly": float(np.mean([all(row) for row in there])),
-        "described_by_mean_face": float(np.mean(plain)),
-        "imagined_shape_spread": (spread / len(there)) ** 0.5,
+        "described_present": float(np.mean([flag for row in present_rows for flag in row])),
+        "described_wholly": float(np.mean([all(row) for row in present_rows])),
+        "described_by_mean_face": float(np.mean(in_mean_face)),
+        "imagined_shape_spread": (spread / len(present_rows)) ** 0.5,
     }
 
 
@@ -66,28 +65,28 @@ def evaluate_descriptions(
 def evaluate_chat(
     checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, count: int = 512
 ) -> dict[str, float]:
-    """chat_right: share of questions (yes or no, which, how much) about `count` unseen faces with the right answer."""
+    """Asks a question each about `count` faces; chat_right: share of right answers (yes or no, which, how much)."""
     rng = np.random.default_rng(1)
-    seen = describe(faces.theta, face_model.expression_names)
-    asked: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for i in range(min(count, len(seen))):
-        question, reply = answer(seen[i], rng)
-        asked[question].append((i, reply))
+    attributes = describe(faces.theta, face_model.expression_names)
+    faces_by_question: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for i in range(min(count, len(attributes))):
+        question, reply = answer(attributes[i], rng)
+        faces_by_question[question].append((i, reply))
     right = 0
-    for question, rows in sorted(asked.items()):
+    for question, rows in sorted(faces_by_question.items()):
         pixels = checkpoint.processor.pixel_values(faces.images[[i for i, _ in rows]])
-        said = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
-        right += sum(text == reply for text, (_, reply) in zip(said.texts, rows, strict=True))
-    return {"chat_right": right / sum(map(len, asked.values()))}
+        generated = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
+        right += sum(text == reply for text, (_, reply) in zip(generated.texts, rows, strict=True))
+    return {"chat_right": right / sum(map(len, faces_by_question.values()))}
 
 
 @torch.inference_mode()
 def evaluate_every_question(
     checkpoint: Checkpoint, face_model: FaceModel, faces: SyntheticFaces, each: int = 24
 ) -> dict[str, float]:
-    """Every question, put to up to `each` faces of each of its answers, its wordings in turn.
+    """Asks every question about up to `each` faces of each of its answers, with its wordings in turn.
 
-    chat_balanced_QUESTION: mean over the answers of the share answered rightly, 0.5 for who always says yes;
+    chat_balanced_QUESTION: mean over the answers of the share answered rightly, 0.5 for a model that always says yes;
     chat_balanced: mean over the questions; chat_balanced_lowest: the least of them. Questions of which `faces` have
     one answer alone are left out.
     """
@@ -113,11 +112,11 @@ def evaluate_every_question(
 def _right(
     checkpoint: Checkpoint, faces: SyntheticFaces, wordings: Wordings, reply: str, rows: list[int]
 ) -> int:
-    """How many of the faces `rows` get the answer `reply`, each wording put to as many of them."""
+    """Counts how many of the faces `rows` get the answer `reply`, each wording asked about as many of them."""
     right = 0
     for place, question in enumerate(wordings):
-        if put := rows[place :: len(wordings)]:
-            pixels = checkpoint.processor.pixel_values(faces.images[put])
-            said = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
-            right += said.texts.count(reply)
+        if asked_rows := rows[place :: len(wordings)]:
+            pixels = checkpoint.processor.pixel_values(faces.images[asked_rows])
+            generated = generate_faces(checkpoint.model, checkpoint.processor, pixels, question=question)
+            right += generated.texts.count(reply)
     return right

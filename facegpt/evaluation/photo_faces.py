@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facegpt.photo.finder import FaceCrop
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class LabelledFace:
     """One labelled face: its set (the first folder of its path), true points (68,2) in the image, true pose (3,) as
-    yaw, pitch and roll in degrees if the label has it, and, if found, its crop and the size of its box in pixels.
+    yaw, pitch and roll in degrees if the label has it, and the face that the detector found there, if it did.
     """
 
     path: str
     group: str
     landmarks68: Floats
     pose: Floats | None
-    crop: NDArray[np.uint8] | None
-    crop_matrix: Floats | None
-    face_px: float | None
+    detected: FaceCrop | None
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""What a reconstruction adds to the picture inside the face, beyond the mean face in the same light."""
+"""The photometric gain: how much nearer than the mean face a reconstruction is to a photo, with the light fitted."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import measured_area
 from facegpt.rendering import (
     Camera,
     Fragments,
@@ -23,13 +24,10 @@ from facegpt.rendering import (
 )
 from facegpt.rendering.psnr import psnr
 
-FACE_BOX = ((-0.075, 0.075), (-0.12, 0.06), (-0.03, 1.0))
-"""Where the face proper lies on the mean head (metres, x, y, z): ear to ear, chin to hairline, no back of the head."""
-
 
 @dataclass(frozen=True)
 class LitFit:
-    """PSNR (B,) in dB, sRGB, inside the face, with the light fitted: of the reconstruction and of the mean face.
+    """The PSNR (B,) in dB, sRGB, inside the face, with the light fitted: of the reconstruction and of the mean face.
 
     ``own`` - ``mean_face`` is the gain; both are nan for a face that neither rendering shows.
     """
@@ -39,17 +37,18 @@ class LitFit:
 
     @property
     def gain(self) -> Tensor:
+        """The difference (B,) in dB."""
         return self.own - self.mean_face
 
 
 @torch.inference_mode()
 def lit_fit(face_model: FaceModel, theta: Theta, pixels: Tensor) -> LitFit:
-    """How well a reconstruction draws the photo inside the face, against the mean face at the same pose.
+    """Compares a reconstruction and the mean face at the same pose with the photo, inside the face.
 
     The mean face has shape, expression and albedo 0, and theta's rotation and translation. Both get the lighting that
     `fit_light` finds for them on this photo, and both are judged on the pixels where both show the face proper
-    (`FACE_BOX`), so that neither the light nor the outline makes a difference: ``10 log10(1 / mean squared error)`` of
-    sRGB values.
+    (`measured_area`), so that neither the light nor the outline makes a difference:
+    ``10 log10(1 / mean squared error)`` of sRGB values.
 
     Args:
         face_model: that of theta.
@@ -57,14 +56,8 @@ def lit_fit(face_model: FaceModel, theta: Theta, pixels: Tensor) -> LitFit:
         pixels: (B, 3, H, H) sRGB in 0..1.
     """
     theta, model, pixels = theta.to("cpu"), _on_cpu(face_model), pixels.cpu()
-    mean = Theta(
-        torch.zeros_like(theta.shape),
-        torch.zeros_like(theta.expression),
-        torch.zeros_like(theta.albedo),
-        theta.lighting,
-        theta.rotation_vector,
-        theta.translation,
-    )
+    neutral = {name: torch.zeros_like(getattr(theta, name)) for name in ("shape", "expression", "albedo")}
+    mean = replace(theta, **neutral)
     size = pixels.shape[-1]
     own, plain = _responses(model, theta, size), _responses(model, mean, size)
     inside = _face_proper(model, own[0]) & _face_proper(model, plain[0])
@@ -77,7 +70,7 @@ def _on_cpu(model: FaceModel) -> FaceModel:
 
 
 def _responses(model: FaceModel, theta: Theta, size: int) -> tuple[Fragments, Tensor]:
-    """What each pixel sees, and its response (P, 9, 3) to each coefficient of the light, as the renderer draws it."""
+    """Rasterises the faces and computes the response (P, 9, 3) of each pixel to each coefficient of the light."""
     points = to_camera(model.vertices(theta.shape, theta.expression), theta.rotation, theta.translation)
     fragments = rasterize(Camera(size).screen(points), model.triangles, size)
     basis = sh_basis(vertex_normals(points, model.triangles))
@@ -86,9 +79,8 @@ def _responses(model: FaceModel, theta: Theta, size: int) -> tuple[Fragments, Te
 
 
 def _face_proper(model: FaceModel, fragments: Fragments) -> Tensor:
-    """(B, H, W), true where a triangle of the face proper is seen."""
-    low, high = model.mean.new_tensor(FACE_BOX).unbind(1)
-    within = ((model.mean >= low) & (model.mean <= high)).all(1)[model.triangles].all(1)
+    """Selects the pixels (B, H, W) where a triangle of the face proper is seen."""
+    within = measured_area(model)[model.triangles].all(1)
     return fragments.mask & within[fragments.triangle.clamp(min=0)]
 
 

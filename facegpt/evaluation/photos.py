@@ -20,7 +20,6 @@ from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.morphable import Theta
 from facegpt.photo.crop import to_image
-from facegpt.rendering import matrix_to_axis_angle
 
 FARTHEST = 99.0
 """Degrees: a face with a labelled angle beyond counts in no pose error (the protocol on AFLW2000-3D)."""
@@ -74,13 +73,13 @@ def measure_photos(annotator: FaceAnnotator, photos: Iterable[PhotoFace]) -> dic
 
 
 def _measured(annotator: FaceAnnotator, faces: Sequence[LabelledFace]) -> list[Measured]:
-    crops = [face.crop for face in faces if face.crop is not None]
+    crops = [face.detected.crop for face in faces if face.detected is not None]
     said = annotator.annotate(np.stack(crops)) if crops else []
     lit = _lit(annotator, said, np.stack(crops)) if crops else []
     found = iter(zip(said, lit, strict=True))
     rows = list[Measured]()
     for face, yaw in zip(faces, _yaw(annotator, faces), strict=True):
-        one, fit = (None, (math.nan, math.nan)) if face.crop is None else next(found)
+        one, fit = (None, (math.nan, math.nan)) if face.detected is None else next(found)
         rows.append(Measured(face, float(yaw), one, fit))
     return rows
 
@@ -97,17 +96,17 @@ def _figures(members: Sequence[Measured]) -> dict[str, float]:
 
 def _found(members: Sequence[Measured]) -> dict[str, float]:
     faces, said = [one.face for one in members], [one.said for one in members if one.said is not None]
+    boxes = [face.detected for face in faces if face.detected is not None]
     points = np.stack(
         [
-            to_image(np.asarray(one.landmarks68, np.float64), face.crop_matrix)
-            for one, face in zip(said, faces, strict=True)
-            if face.crop_matrix is not None
+            to_image(np.asarray(one.landmarks68, np.float64), box.crop_matrix)
+            for one, box in zip(said, boxes, strict=True)
         ]
     )
     true = np.stack([face.landmarks68 for face in faces])
     error = landmark_nme(points, true)
     percent = 100 * error.per_face.numpy()
-    size = np.array([face.face_px for face in faces], np.float64)
+    size = np.array([box.face_px for box in boxes], np.float64)
     yaw = _column(members, lambda one: one.yaw)
     figures = {
         "nme_percent": 100 * error.mean,
@@ -157,7 +156,7 @@ def _pose_errors(said: list[FaceAnnotation], faces: list[LabelledFace]) -> dict[
 
 def _lit(annotator: FaceAnnotator, said: list[FaceAnnotation], crops: U8) -> list[tuple[float, float]]:
     """The PSNR of each face, and of the mean face in its place, with the light fitted; NaN where none is drawn."""
-    theta = theta_of(said)
+    theta = Theta.from_annotations([vars(annotation) for annotation in said])
     fits = [
         lit_fit(
             annotator.face_model,
@@ -186,19 +185,3 @@ def _pictures(said: Sequence[FaceAnnotation], lit: Sequence[tuple[float, float]]
         if len(gain) > 1:
             figures["psnr_gain_db_se"] = float(gain.std(ddof=1) / len(gain) ** 0.5)
     return figures
-
-
-def theta_of(said: Sequence[FaceAnnotation]) -> Theta:
-    """The parameters of annotated faces as one batch."""
-
-    def stacked(name: str) -> torch.Tensor:
-        return torch.from_numpy(np.stack([np.asarray(getattr(one, name), np.float32) for one in said]))
-
-    return Theta(
-        stacked("shape"),
-        stacked("expression"),
-        stacked("albedo"),
-        stacked("lighting"),
-        matrix_to_axis_angle(stacked("rotation")),
-        stacked("translation"),
-    )

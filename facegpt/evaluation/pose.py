@@ -1,4 +1,4 @@
-"""How far a labelled head is turned, where the label says landmarks alone."""
+"""The yaw of labelled heads whose label has landmarks and no pose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RIGID = slice(17, 48)
 
 
 def yaw_from_landmarks(face_model: FaceModel, points: Array) -> Tensor:
-    """Yaw of heads whose 68 points are known, with Pose_Para's sign: (N,) degrees in [-90, 90].
+    """Estimates the yaw of heads from 68 true points, with Pose_Para's sign: (N,) degrees in [-90, 90].
 
     Pose from orthography and scaling (the first step of POSIT, DeMenthon and Davis, IJCV 15, 1995): the scaled
     orthographic projection that takes brows, nose and eyes of the mean face nearest to the points, by least squares,
@@ -27,15 +27,15 @@ def yaw_from_landmarks(face_model: FaceModel, points: Array) -> Tensor:
     Raises:
         ValueError: on another shape.
     """
-    seen = torch.as_tensor(points).to("cpu", torch.float64)
-    if seen.ndim != 3 or seen.shape[1:] != (68, 2):
-        raise ValueError(f"landmarks are {tuple(seen.shape)}, expected (N, 68, 2)")
+    pixels = torch.as_tensor(points).to("cpu", torch.float64)
+    if pixels.ndim != 3 or pixels.shape[1:] != (68, 2):
+        raise ValueError(f"landmarks are {tuple(pixels.shape)}, expected (N, 68, 2)")
     front = torch.eye(3, device=face_model.mean.device)[None]
     head = face_model.landmarks(face_model.mean[None], front)[0, RIGID].to("cpu", torch.float64)
     head = head - head.mean(0)
-    flat = seen[:, RIGID] * seen.new_tensor([1.0, -1.0])
-    flat = flat - flat.mean(1, keepdim=True)
-    rows = (torch.linalg.pinv(head) @ flat).transpose(1, 2)
+    upright = pixels[:, RIGID] * pixels.new_tensor([1.0, -1.0])
+    upright = upright - upright.mean(1, keepdim=True)
+    rows = (torch.linalg.pinv(head) @ upright).transpose(1, 2)
     u, _, vh = torch.linalg.svd(rows, full_matrices=False)
     right, up = (u @ vh).unbind(1)
     rotation = torch.stack([right, up, torch.linalg.cross(right, up)], 1)

@@ -1,4 +1,4 @@
-"""Measures that see the order of scores alone."""
+"""Measures that depend on the order of scores alone: ROC AUC and rank correlation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ an action unit of intensity 2 or more.
 
 
 def roc_auc(scores: NDArray[np.floating[Any]], positive: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: the chance that a positive has a higher score than a negative, a tie counting half.
+    """Computes the area under the ROC curve: the chance that a positive scores above a negative, a tie counting half.
 
     From the sum of ranks (Hanley and McNeil, Radiology 143, 1982); tied scores share their mean rank. `scores` (N,),
     `positive` (N,) bool. Raises ValueError unless both classes are there.
@@ -35,7 +35,7 @@ def action_auc(
     count: int = 20,
     active: float = ACTIVE,
 ) -> dict[str, float]:
-    """ROC AUC of each of the `count` actions that are most often active, most frequent first.
+    """Computes the ROC AUC of each of the `count` actions that are most often active, most frequent first.
 
     Args:
         predicted: (N, E) strengths.
@@ -52,6 +52,6 @@ def action_auc(
 
 
 def rank_correlation(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Spearman's rho of two samples (N,), ties in order of appearance."""
+    """Computes Spearman's rho of two samples (N,), ties in order of appearance."""
     ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float) for values in (a, b)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -1,7 +1,7 @@
 """Graded visible attributes of a face, read off theta. Left and right are sides of the image throughout.
 
 Every attribute is a scale cut at boundaries with a margin: near a boundary both neighbouring values are acceptable,
-so that "right" and "wrong" are only said where a person would say them.
+so that a value counts as right or wrong only where a person would call it so.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from facegpt.morphable import Theta
 
 @dataclass(frozen=True)
 class Scale:
-    """Values in rising order, the boundaries between them, and the margin on either side of a boundary."""
+    """A scale of values in rising order, the boundaries between them, and the margin on either side of a boundary."""
 
     values: tuple[str, ...]
     boundaries: tuple[float, ...]
     margin: float
 
     def acceptable(self, measure: float) -> tuple[str, ...]:
-        """The values that may be said of `measure`: one, or two next to a boundary."""
+        """Lists the values that are right for `measure`: one, or two within the margin of a boundary."""
         low = sum(measure > b + self.margin for b in self.boundaries)
         high = sum(measure >= b - self.margin for b in self.boundaries)
         return self.values[low : high + 1]
 
     def range(self, value: str) -> tuple[float, float]:
-        """Where `value` is beyond doubt: from, to; infinite at the ends of the scale."""
+        """Bounds the measures for which `value` alone is right: from, to; infinite at the ends of the scale."""
         place = self.values.index(value)
         edges = [float("-inf"), *self.boundaries, float("inf")]
         return edges[place] + self.margin, edges[place + 1] - self.margin
 
     def nearest(self, measure: float) -> str:
-        """The value of `measure` by the boundaries alone."""
+        """Picks the value of `measure` by the boundaries alone."""
         return self.values[sum(measure > b for b in self.boundaries)]
 
 
@@ -67,39 +67,42 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "smile": ("broad",),
     "lids": ("closed",),
 }
-"""What a caption may not leave out where it is beyond doubt."""
+"""Values that a caption must state where they are certain."""
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """Measure of every attribute in `SCALES` for one face."""
+    """The measures of one face, by the names of `SCALES`."""
 
     measures: Mapping[str, float]
 
     def acceptable(self, name: str) -> tuple[str, ...]:
+        """Lists the values of the attribute that are right."""
         return SCALES[name].acceptable(self.measures[name])
 
     def value(self, name: str) -> str:
+        """Picks the nearest value of the attribute."""
         return SCALES[name].nearest(self.measures[name])
 
     def certain(self, name: str) -> bool:
+        """Tells whether one value of the attribute alone is right."""
         return len(self.acceptable(name)) == 1
 
     def required(self, name: str) -> bool:
-        """Whether a caption has to say it: it is one of `REQUIRED`, and beyond doubt."""
+        """Tells whether a caption must state the attribute: its value is certain and one of `REQUIRED`."""
         return self.certain(name) and self.value(name) in REQUIRED.get(name, ())
 
 
 def measures(expression: Tensor, rotation: Tensor, lighting: Tensor, names: Sequence[str]) -> Tensor:
-    """Measures (B, attributes), in the order of `SCALES`, of B faces; they carry gradients.
+    """Computes the measures (B, attributes), in the order of `SCALES`, of B faces, differentiably.
 
     `expression` (B,E) are ARKit strengths called `names`, `rotation` (B,3,3) turns the head into the camera's frame (x
     right in the image, y up, z towards the camera), `lighting` (B,27) are spherical-harmonic coefficients.
     """
-    place = {name: index for index, name in enumerate(names)}
+    column = {name: index for index, name in enumerate(names)}
 
     def act(name: str) -> Tensor:
-        return expression[:, place[name]]
+        return expression[:, column[name]]
 
     def mean(name: str) -> Tensor:
         return (act(f"{name}Left") + act(f"{name}Right")) / 2
@@ -112,7 +115,7 @@ def measures(expression: Tensor, rotation: Tensor, lighting: Tensor, names: Sequ
     aside = (
         act("eyeLookOutLeft") - act("eyeLookInLeft") + act("eyeLookInRight") - act("eyeLookOutRight")
     ) / 2
-    found = {
+    by_name = {
         "turn": torch.atan2(forward[:, 0], forward[:, 2]).rad2deg(),
         "nod": torch.asin(forward[:, 1].clamp(-0.999999, 0.999999)).rad2deg(),
         "tilt": torch.atan2(-right[:, 1], torch.hypot(right[:, 0], right[:, 2])).rad2deg(),
@@ -131,10 +134,10 @@ def measures(expression: Tensor, rotation: Tensor, lighting: Tensor, names: Sequ
         "light": 0.488603 * light[:, 3] / ambient,
         "light_height": 0.488603 * light[:, 1] / ambient,
     }
-    return torch.stack([found[name] for name in SCALES], -1)
+    return torch.stack([by_name[name] for name in SCALES], -1)
 
 
 def describe(theta: Theta, names: Sequence[str]) -> list[Attributes]:
-    """Measured attributes of each face of `theta`, whose expression actions are called `names`."""
+    """Measures the attributes of each face of `theta`, whose expression actions are called `names`."""
     rows = measures(theta.expression, theta.rotation, theta.lighting, names).tolist()
     return [Attributes(dict(zip(SCALES, row, strict=True))) for row in rows]

@@ -1,4 +1,4 @@
-"""Captions from attributes, and back: every phrase a caption can hold means exactly one value of one attribute."""
+"""Captions written from attributes and parsed back: each phrase means exactly one value of one attribute."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PHRASES: Phrases = {
     ("light_height", "above"): ("overhead light",),
     ("light_height", "below"): ("light from below",),
 }
-"""Values of one attribute that are easily confused differ in their first word: that is where decoding decides."""
+"""Values that are easily confused differ in their first word, since greedy decoding decides there."""
 
 _MEANING = {phrase: key for key, phrases in PHRASES.items() for phrase in phrases}
 _LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
@@ -66,16 +66,17 @@ SENTENCES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("light",),),
     (("light_height",),),
 )
-"""A caption's sentences, each a row of choices; of the attributes of one choice, one at most is said. What a picture
-often leaves open has a sentence of its own: a comma would be weighed for all that may follow it together.
+"""The sentences of a caption, each a row of choices; of the attributes of one choice, at most one is stated. An
+attribute that pictures often leave open has a sentence of its own: after a comma, the model would have to weigh all
+that may follow at once.
 """
 
 CAUTION = 0.985
-"""A value is said if the chance that it may be said exceeds this times the chance that nothing need be said."""
+"""A value is stated if the chance that it is right exceeds this times the chance that silence is right."""
 
 
 class Piece(NamedTuple):
-    """A stretch of a caption, and how much its tokens count in training."""
+    """A piece of a caption and the weight of its tokens in training."""
 
     text: str
     weight: float
@@ -85,22 +86,22 @@ def caption(
     attributes: Attributes,
     rng: np.random.Generator,
     caution: float = CAUTION,
-    own: Attributes | None = None,
+    predicted: Attributes | None = None,
 ) -> list[Piece]:
-    """A caption to learn from, drawn at random from all that would be right; the same generator state gives the same.
+    """Draws a caption for training from all that are right; the same state of `rng` gives the same caption.
 
-    `own` is what the speaker takes the face for, if that is known, and `caution` is below 1 then: it learns when to
-    say so, and when to be silent (see `_outcomes`). Outcomes of a choice are drawn evenly and weighted by the sum of
-    what could be drawn, so that the likeliest word under the weighted cross entropy is the best one. A silent sentence
-    keeps its full stop, which makes silence one token, to be weighed against the other first words. The first word
-    settles the wording of the rest, so that different words for one thing do not compete.
+    `predicted` are the attributes that the model itself predicts for the face, if given, with a `caution` below 1: it
+    then learns when to state its prediction and when to be silent (see `_outcomes`). Outcomes of a choice are drawn
+    evenly and weighted by the sum over all of them, so that the likeliest word under the weighted cross entropy is the
+    best one. A silent sentence keeps its full stop: silence is one token, which competes with the other first words.
+    The first word settles the wording of the rest, so that synonyms do not compete.
     """
     style = int(rng.integers(2))
     pieces = [Piece(("a face", "a head")[style], 1.0)]
     pending, before = 1.0, " "
     for sentence in SENTENCES:
         for names in sentence:
-            options, each, silence = _outcomes(attributes, own, names, caution)
+            options, each, silence = _outcomes(attributes, predicted, names, caution)
             total = len(options) + silence / each
             place = rng.random() * total
             weight = pending * total * each
@@ -116,45 +117,45 @@ def caption(
 
 
 def tidy(text: str) -> str:
-    """A caption as people read it: what is said as one sentence, silence left out."""
-    said = ", ".join(part for sentence in text.split(".") if (part := sentence.strip()))
-    return f"{said[0].upper()}{said[1:]}." if said else ""
+    """Formats a caption for reading: its statements as one sentence, without the full stops of silence."""
+    sentences = ", ".join(part for sentence in text.split(".") if (part := sentence.strip()))
+    return f"{sentences[0].upper()}{sentences[1:]}." if sentences else ""
 
 
 def _outcomes(
-    attributes: Attributes, own: Attributes | None, names: Sequence[str], caution: float
+    attributes: Attributes, predicted: Attributes | None, names: Sequence[str], caution: float
 ) -> tuple[list[Key], float, float]:
-    """Of a choice between attributes: the values worth saying, what each of them counts, and what silence counts.
+    """Lists the values of a choice that may be stated, the weight of each of them, and the weight of silence.
 
-    A wrong value costs 1, and so does silence where something has to be said (`REQUIRED`; where the head faces
-    always); silence costs 1 - `caution` elsewhere. An outcome counts what it costs less than the worst one: cost-
-    sensitive classification, whose best decision is to say a value if the chance that it may be said exceeds `caution`
-    times the chance that nothing need be said.
+    A wrong value costs 1, and so does silence where a statement is required (`REQUIRED`; `turn` always); silence costs
+    1 - `caution` elsewhere. The weight of an outcome is the cost of the worst one less its own: cost-sensitive
+    classification, whose best decision is to state a value if the chance that it is right exceeds `caution` times the
+    chance that silence is right.
 
-    Without `own` all values are open, of which one is always wrong: values count 1, silence `caution`, here over
-    `caution`. With 0.99 against 0.985 that decides hardly more than noise does. Of the speaker's own view only the
-    values are open that it may say of that. If that is one, the same rule asks whether it is right: 1 where it is,
-    and silence `caution` / (1 - `caution`) where it is not, here 66; the decision is the same, and the odds at 0.99
-    are 1.5 to 1, not 1.005. Where all are equally bad it should rather be silent.
+    Without `predicted` all values are candidates, some of which are always wrong: values weigh 1, silence `caution`
+    (here both over `caution`). With 0.99 against 0.985 the two are hardly told apart. With `predicted`, only the values
+    that are right for the prediction are candidates. If there is one, the same rule asks whether it is right: weight 1
+    where it is, and silence `caution` / (1 - `caution`) where it is not, here 66; the decision is the same, and the
+    odds at 0.99 are 1.5 to 1 instead of 1.005 to 1. Where all candidates are equally bad, silence is the target.
     """
     needed = [name for name in names if name == "turn" or attributes.required(name)]
     right = [
         key for name in needed or names for key in _sayable(attributes, name, attributes.acceptable(name))
     ]
-    if own is None or "turn" in names:
+    if predicted is None or "turn" in names:
         return right, 1 / (caution or 1.0), 0.0 if needed else caution / (caution or 1.0)
-    open_ones = [key for name in names for key in _sayable(own, name, own.acceptable(name))]
-    best = [key for key in open_ones if key in right]
-    stake = 1 / (1 - caution)
-    if len(best) == len(open_ones):
-        return best, stake if needed else 1.0, 0.0 if best else 1.0
+    candidates = [key for name in names for key in _sayable(predicted, name, predicted.acceptable(name))]
+    correct = [key for key in candidates if key in right]
+    weight = 1 / (1 - caution)
+    if len(correct) == len(candidates):
+        return correct, weight if needed else 1.0, 0.0 if correct else 1.0
     if needed:
-        return best, stake, 0.0 if best else 1.0
-    return best, stake, caution * stake
+        return correct, weight, 0.0 if correct else 1.0
+    return correct, weight, caution * weight
 
 
 def _sayable(attributes: Attributes, name: str, values: Sequence[str]) -> list[Key]:
-    """Those values of an attribute that there are words for, and that make sense beside the others."""
+    """Lists the given values that have phrases and do not contradict other attributes."""
     lids = attributes.value("lids")
     if (name.startswith("gaze") and lids == "closed") or (name == "wide" and lids != "open"):
         return []
@@ -165,16 +166,14 @@ def _sayable(attributes: Attributes, name: str, values: Sequence[str]) -> list[K
 
 
 def parse(text: str) -> dict[str, str]:
-    """What a caption states: attribute to value. Words that are no known phrase are ignored; of repeats, the
-    first counts.
-    """
+    """Reads the statements of a caption, attribute to value. Other words are ignored; of repeats, the first counts."""
     rest = text.lower()
-    found: dict[str, str] = {}
+    statements: dict[str, str] = {}
     places: list[tuple[int, Key]] = []
-    for known in _LONGEST_FIRST:
-        while (place := rest.find(known)) >= 0:
-            places.append((place, _MEANING[known]))
-            rest = rest[:place] + "#" * len(known) + rest[place + len(known) :]
+    for phrase in _LONGEST_FIRST:
+        while (place := rest.find(phrase)) >= 0:
+            places.append((place, _MEANING[phrase]))
+            rest = rest[:place] + "#" * len(phrase) + rest[place + len(phrase) :]
     for _, (name, value) in sorted(places):
-        found.setdefault(name, value)
-    return found
+        statements.setdefault(name, value)
+    return statements

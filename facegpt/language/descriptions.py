@@ -1,4 +1,4 @@
-"""Descriptions to make faces from: what is named of a face's form, expression, pose and light, in many wordings."""
+"""Descriptions to make faces from: form, expression, pose and light of a face, in many wordings."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ OTHER_WORDS: Phrases = {
 NAMEABLE = PHRASES.keys() - {("light", "even")}
 """Even light is an absence of sides; beside "light from above" it would be a contradiction."""
 ORDINARY = {("turn", "front"), ("mouth", "closed"), ("lids", "open")}
-"""What most faces have, and what is there without being named."""
+"""What most faces have, and what faces have by default."""
 OPENINGS = ("", "a face", "a head", "a person's face")
 ARTICLES = ("", "a ", "with a ", "with ")
 MOST = 5
-"""How many things a description names at most."""
+"""How many values a description names at most."""
 
 Named = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Description:
-    """Words, and the values of attributes and features that they name."""
+    """A description: its text, and the values of attributes and features that it names."""
 
     text: str
     named: tuple[Named, ...]
@@ -81,37 +81,37 @@ class Description:
 def describe_face(
     attributes: Attributes, form: Mapping[str, float], rng: np.random.Generator, favour: float = 1.0
 ) -> Description:
-    """Names at random one to `MOST` things that are beyond doubt; `form` are z scores by feature.
+    """Draws a description that names one to `MOST` certain values; `form` has z scores by feature.
 
-    Expression, pose and light, unless `ORDINARY`, are `favour` times as likely to be named as other things: closed
-    eyes are rare, and have to be learned like the rest.
+    Values of expression, pose and light, unless `ORDINARY`, are `favour` times as likely to be named as others: closed
+    eyes are rare, and have to be learned as well.
     """
-    known = [
+    candidates = [
         (name, attributes.value(name))
         for name in SCALES
         if attributes.certain(name) and (name, attributes.value(name)) in NAMEABLE
     ]
-    if not known or rng.random() < 0.9:
-        known += [
+    if not candidates or rng.random() < 0.9:
+        candidates += [
             (name, FORM.nearest(z))
             for name, z in form.items()
             if len(FORM.acceptable(z)) == 1 and FORM.nearest(z) != "middle"
         ]
-    count = min(len(known), 1 + int(rng.integers(MOST)))
+    count = min(len(candidates), 1 + int(rng.integers(MOST)))
     chances = np.array(
-        [favour if name in SCALES and (name, value) not in ORDINARY else 1.0 for name, value in known]
+        [favour if name in SCALES and (name, value) not in ORDINARY else 1.0 for name, value in candidates]
     )
     named: tuple[Named, ...] = ()
-    if known:
-        places = rng.choice(len(known), count, replace=False, p=chances / chances.sum())
-        named = tuple(known[int(place)] for place in places)
+    if candidates:
+        indices = rng.choice(len(candidates), count, replace=False, p=chances / chances.sum())
+        named = tuple(candidates[int(place)] for place in indices)
     parts = [_worded(key, rng) for key in named]
     opening = OPENINGS[int(rng.integers(len(OPENINGS)))]
     return Description(", ".join([opening, *parts] if opening else parts), named)
 
 
 def present(description: Description, attributes: Attributes, form: Mapping[str, float]) -> list[bool]:
-    """Of each thing named, whether the face has it; next to a boundary both neighbours count, as in captions."""
+    """Tells of each named value whether the face has it; near a boundary both neighbours count, as in captions."""
     return [
         value in (FORM.acceptable(form[name]) if name in FEATURES else attributes.acceptable(name))
         for name, value in description.named
@@ -119,8 +119,8 @@ def present(description: Description, attributes: Attributes, form: Mapping[str,
 
 
 def named_ranges(description: Description) -> list[tuple[float, float]]:
-    """Where each attribute, then each feature lies if the description is true, in units of its scale's margin; of what
-    is not named, everywhere.
+    """Bounds each attribute, then each feature, for which the description is true, in units of its scale's margin;
+    infinite where it names none.
     """
     named = dict(description.named)
     scales = {**SCALES, **dict.fromkeys(FEATURES, FORM)}
@@ -132,6 +132,7 @@ def named_ranges(description: Description) -> list[tuple[float, float]]:
 
 
 def _worded(key: Named, rng: np.random.Generator) -> str:
+    """Draws one of the wordings of a value, with an article where its last word is a noun that takes one."""
     options: Sequence[str] = (*PHRASES.get(key, ()), *OTHER_WORDS.get(key, ()), *FORMS.get(key, ()))
     words = options[int(rng.integers(len(options)))]
     noun = words.split()[-1] in {"face", "jaw", "chin", "nose", "mouth", "smile"}

@@ -1,4 +1,4 @@
-"""Questions about a face with answers from its attributes, and a little ordinary chat so that the model stays one."""
+"""Questions about a face with answers from its attributes, and some ordinary chat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from facegpt.language.attributes import Attributes
 
 Wordings = tuple[str, ...]
-"""The ways to put one question; they stand for it."""
+"""The wordings of one question, which identify it."""
 
 DESCRIBE = ("describe the face", "what does the face look like", "caption")
 """Instructions that ask for a caption; the first is the one that annotation uses."""
@@ -69,41 +69,39 @@ CHAT: tuple[tuple[str, str], ...] = (
 
 
 def answer(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str]:
-    """One question whose answer is certain, and that answer; yes/no questions are balanced as far as the face
-    allows.
-    """
-    kind, known = rng.random(), certain_answers(attributes)
+    """Draws a question whose answer is certain, and returns both; yes and no are balanced as far as the face allows."""
+    kind, answers = rng.random(), certain_answers(attributes)
     if kind < 0.6:
         wanted = "Yes." if rng.integers(2) else "No."
         questions = list(YES_NO.values())
         for position in rng.permutation(len(questions)):
             wordings = questions[int(position)]
-            if known.get(wordings) == wanted:
+            if answers.get(wordings) == wanted:
                 return _pick(wordings, rng), wanted
-    table = HOW_MUCH if kind > 0.8 else WHICH
-    open_ones = [wordings for wordings, _ in table.values() if wordings in known]
-    if not open_ones:
+    questions_of_kind = HOW_MUCH if kind > 0.8 else WHICH
+    certain = [wordings for wordings, _ in questions_of_kind.values() if wordings in answers]
+    if not certain:
         return CHAT[int(rng.integers(len(CHAT)))]
-    wordings = open_ones[int(rng.integers(len(open_ones)))]
-    return _pick(wordings, rng), known[wordings]
+    wordings = certain[int(rng.integers(len(certain)))]
+    return _pick(wordings, rng), answers[wordings]
 
 
 def certain_answers(attributes: Attributes) -> dict[Wordings, str]:
-    """The answer to every question about a face, by the question's wordings, where it is certain."""
-    found: dict[Wordings, str] = {}
+    """Finds all certain answers to questions about a face, by the question's wordings."""
+    certain: dict[Wordings, str] = {}
     for (name, values), wordings in YES_NO.items():
-        there = {value in values for value in attributes.acceptable(name)}
-        if len(there) == 1:
-            found[wordings] = "Yes." if there.pop() else "No."
+        holds = {value in values for value in attributes.acceptable(name)}
+        if len(holds) == 1:
+            certain[wordings] = "Yes." if holds.pop() else "No."
     for table in (WHICH, HOW_MUCH):
         for name, (wordings, answers) in table.items():
             if attributes.certain(name):
-                found[wordings] = _sentence(answers[attributes.value(name)])
-    return found
+                certain[wordings] = _sentence(answers[attributes.value(name)])
+    return certain
 
 
 def answers_among(faces: Iterable[Attributes]) -> dict[Wordings, Counter[str]]:
-    """How many of the faces have each answer to each question."""
+    """Counts, for each question, how many of the faces have each answer."""
     counts: dict[Wordings, Counter[str]] = defaultdict(Counter)
     for face in faces:
         for wordings, reply in certain_answers(face).items():
@@ -117,22 +115,24 @@ def lesson(
     rng: np.random.Generator,
     count: int,
 ) -> dict[str, str]:
-    """Up to `count` questions and their answers, to learn from; `among` are the answers of the faces of its batch.
+    """Draws up to `count` questions and answers for training; `among` counts the answers in the face's batch.
 
-    A question is put to all who have the rarest answer to it in the batch, and to as many, by chance, of those who have
-    each other one. So no answer is the likelier one by the question's words alone. Where that leaves none, any one is
-    put.
+    A question is put to all faces with its rarest answer in the batch, and to as many, by chance, with each other
+    answer, so that its wording alone makes no answer likelier. If that leaves no question, any one is taken.
     """
-    known = certain_answers(attributes)
-    put = [wordings for wordings, reply in known.items() if rng.random() < _share(among[wordings], reply)]
-    if not put:
-        put = [list(known)[int(rng.integers(len(known)))]]
-    chosen = (put[int(place)] for place in rng.permutation(len(put))[:count])
-    return {_pick(wordings, rng): known[wordings] for wordings in chosen}
+    answers = certain_answers(attributes)
+    balanced = [
+        wordings for wordings, reply in answers.items() if rng.random() < _share(among[wordings], reply)
+    ]
+    if not balanced:
+        balanced = [list(answers)[int(rng.integers(len(answers)))]]
+    chosen = (balanced[int(place)] for place in rng.permutation(len(balanced))[:count])
+    return {_pick(wordings, rng): answers[wordings] for wordings in chosen}
 
 
 def _share(replies: Counter[str], reply: str) -> float:
-    # With one answer alone there is nothing to tell apart.
+    """Computes the share of the faces with this answer that are asked."""
+    # A question with one answer in the whole batch teaches nothing.
     return min(replies.values()) / replies[reply] if len(replies) > 1 else 0.0
 
 

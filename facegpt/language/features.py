@@ -1,4 +1,4 @@
-"""Features of a face's form that a description can name, measured as ratios of distances between landmarks."""
+"""Features of a face's form that descriptions name, measured as ratios of distances between landmarks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Feature:
-    """Distance between two landmarks (iBUG 0-67) over that between two others."""
+    """A ratio: the distance between two landmarks (iBUG 0-67) over that between two others."""
 
     part: Pair
     whole: Pair
@@ -33,11 +33,11 @@ FEATURES: Mapping[str, Feature] = {
     "eye_distance": Feature((39, 42), (36, 45)),
 }
 FORM = Scale(("low", "middle", "high"), (-0.85, 0.85), 0.15)
-"""Where a feature lies, in deviations of its logarithm among random faces from that of the mean face."""
+"""The scale of z scores: deviations of a logarithm from the mean face's, in units of random faces' deviations."""
 
 
 class FormMeasures(nn.Module):
-    """Measures `FEATURES` of neutral faces: z scores, the mean face's being 0."""
+    """The measures of `FEATURES` of neutral faces: z scores over random faces, 0 for the mean face."""
 
     middle: Tensor
     spread: Tensor
@@ -56,12 +56,12 @@ class FormMeasures(nn.Module):
         )
 
     def forward(self, shape: Tensor) -> Tensor:
-        """Z scores (B, features) of shape coefficients (B,S)."""
+        """Computes z scores (B, features) of shape coefficients (B,S)."""
         measures: Tensor = (self._ratios(shape) - self.middle) / self.spread
         return measures
 
     def _ratios(self, shape: Tensor) -> Tensor:
-        """Logarithms of the ratios (B, features), on the jaw that a frontal view shows."""
+        """Computes the logarithms of the ratios (B, features), with the jaw contour of a frontal view."""
         neutral = shape.new_zeros(len(shape), self.points.expression_basis.shape[0])
         surface = self.points.points(shape, neutral)
         front = torch.eye(3, device=shape.device).expand(len(shape), 3, 3)

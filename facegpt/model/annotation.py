@@ -1,4 +1,4 @@
-"""What is said about one face; in a module of its own, since naming it should not cost the import of a model."""
+"""The annotation of one face. The module imports no torch, so that naming the type does not load a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ F32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FaceAnnotation:
-    """One face: theta by blocks, pose, landmarks in crop pixels, caption and scores.
+    """An annotated face: theta by blocks, pose, landmarks in crop pixels, caption and scores.
 
     rotation (3,3) and translation (3,) metres take the head into the camera's frame; camera (3,) is focal length and
     principal point in crop pixels; landmarks68 (68,2). photometric_psnr: dB of the rendered face against the crop,
     reduced to 112 px if it is larger, inside the face. prior_distance: root mean square of shape and albedo
-    coefficients. sharpness: deviation of the crop's Laplacian in grey levels of 0..1. quality: 0..1, falls with the
-    landmark error that the model expects of itself.
+    coefficients. sharpness: standard deviation of the crop's Laplacian in grey levels of 0..1. quality: 0..1, falls
+    with the landmark error that the model estimates. `Theta.from_annotations` makes a batch of annotations.
     """
 
     shape: F32

@@ -1,4 +1,4 @@
-"""Everything FaceGPT says about a face, from crops to numbers and words: the one call that a pipeline needs."""
+"""The annotator: from crops to theta, pose, landmarks, a caption and scores, in one call."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from facegpt.bundled import BUNDLED
 from facegpt.language.agreement import agreement
 from facegpt.language.attributes import describe
 from facegpt.memory import is_out_of_memory
 from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.batching import batch_for
-from facegpt.model.checkpoint import BUNDLED, MORE_MEMORY, Checkpoint, CheckpointError, load
+from facegpt.model.checkpoint import MORE_MEMORY, Checkpoint, CheckpointError, load
 from facegpt.model.generation import generate_faces
+from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
 from facegpt.rendering.psnr import psnr
 
 U8 = npt.NDArray[np.uint8]
 DRAWN_SIDE = 112
-"""Faces are drawn with so many px to a side at most, and compared with the crop reduced to that."""
+"""Largest side in px at which faces are drawn and compared with the crop, which is reduced to it."""
 
 
 def sharpness(crop: U8) -> float:
-    """Standard deviation of the Laplacian of the grey crop, in 0..1 grey levels: low for a blurred face."""
+    """Computes the standard deviation of the Laplacian of a crop in grey levels of 0..1: low for a blurred face."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     return float(cv2.Laplacian(grey, cv2.CV_32F).std())
 
 
 class FaceAnnotator:
-    """Runs a FaceGPT checkpoint over crops and completes its answers with what follows from them."""
+    """A FaceGPT checkpoint and its face model, which together make complete annotations of crops."""
 
     def __init__(self, checkpoint: Checkpoint, face_model: FaceModel, device: str = "cpu") -> None:
         config = checkpoint.model.config
-        if config.face_model_sha256 != face_model.sha256:
-            raise ValueError(
-                f"the checkpoint was trained on face model {config.face_model_id} ({config.face_model_sha256[:8]}), "
-                f"not on {face_model.id} ({face_model.sha256[:8]})"
-            )
+        trained_on = FaceModelName(config.face_model_id, config.face_model_sha256)
+        if other := mismatch(trained_on, FaceModelName(face_model.id, face_model.sha256)):
+            raise ValueError(f"the checkpoint {other}")
         self.checkpoint, self.face_model, self.device = checkpoint, face_model, device
 
     @classmethod
@@ -51,11 +51,11 @@ class FaceAnnotator:
         cls, name: str = BUNDLED, device: str = "cpu", face_model: str = BUNDLED
     ) -> FaceAnnotator:
         """Loads a checkpoint by folder, hub name or "bundled", and the face model that it was trained on: "bundled",
-        or a file of `FaceModel.save`. Raises CheckpointError with the way out.
+        or a file of `FaceModel.save`. Raises CheckpointError, whose message says what to do.
         """
         try:
-            known = bundled() if face_model == BUNDLED else FaceModel.load(Path(face_model).expanduser())
-            return cls(load(name, device), copy.deepcopy(known).to(device), device)
+            model = bundled() if face_model == BUNDLED else FaceModel.load(Path(face_model).expanduser())
+            return cls(load(name, device), copy.deepcopy(model).to(device), device)
         except CheckpointError:
             raise
         except (MemoryError, RuntimeError) as error:
@@ -74,11 +74,11 @@ class FaceAnnotator:
 
     @property
     def crop_size(self) -> int:
-        """Side in pixels of the crops that the model wants."""
+        """Side in pixels of the crops that the model takes."""
         return int(self.checkpoint.model.config.crop_size)
 
     def crops_at_once(self, share: float) -> int:
-        """How many crops to give it at a time, if `share` of a GPU's memory is its own; 32 on the CPU."""
+        """Measures how many crops fit at a time into `share` of a GPU's memory; 32 on the CPU."""
         side = self.crop_size
         return batch_for(
             self.device, lambda count: self._annotate(np.zeros((count, side, side, 3), np.uint8)), share
@@ -98,43 +98,45 @@ class FaceAnnotator:
         pixels = self.checkpoint.processor.pixel_values(crops).to(self.device)
         if pixels.shape[-1] != self.crop_size:
             raise ValueError(f"crops are {pixels.shape[-1]} px, the model wants {self.crop_size} px")
-        said = generate_faces(model, self.checkpoint.processor, pixels)
-        theta = Theta.split(said.theta, face_model.n_shape, face_model.n_expression, face_model.n_albedo)
+        generated = generate_faces(model, self.checkpoint.processor, pixels)
+        theta = Theta.split(generated.theta, face_model.n_shape, face_model.n_expression, face_model.n_albedo)
         rotation = theta.rotation
-        # One theta draws the same picture at every size; a finer one takes twice as long and adds no more than noise.
+        # Theta draws the same picture at every size; a finer one takes twice as long and changes the PSNR by noise.
         side = min(self.crop_size, DRAWN_SIDE)
         rendering = render(face_model, theta, side)
         reduced = torch.nn.functional.adaptive_avg_pool2d(pixels, side)
-        fit = psnr(linear_to_srgb(rendering.image.clamp(0, 1)), reduced, rendering.mask)
+        decibels = psnr(linear_to_srgb(rendering.image.clamp(0, 1)), reduced, rendering.mask)
         yaw, pitch, roll = matrix_to_euler(rotation)
         prior = torch.cat([theta.shape, theta.albedo], 1).square().mean(1).sqrt()
         camera = Camera(self.crop_size)
-        lens = np.array([float(camera.focal), camera.centre, camera.centre], np.float32)
+        intrinsics = np.array([float(camera.focal), camera.centre, camera.centre], np.float32)
         config = model.config
         blocks = {
             name: getattr(theta, name).float().cpu().numpy()
             for name in ("shape", "expression", "albedo", "lighting", "translation")
         }
-        visible = describe(theta, face_model.expression_names)
+        attributes = describe(theta, face_model.expression_names)
         points = (rendering.landmarks2d + 0.5) * (self.crop_size / side) - 0.5
-        places, turns = points.cpu().numpy(), rotation.cpu().numpy()
+        landmarks, rotations = points.cpu().numpy(), rotation.cpu().numpy()
         return [
             FaceAnnotation(
                 **{name: values[i] for name, values in blocks.items()},
-                rotation=turns[i],
-                camera=lens,
-                landmarks68=places[i],
+                rotation=rotations[i],
+                camera=intrinsics,
+                landmarks68=landmarks[i],
                 yaw_deg=float(yaw[i]),
                 pitch_deg=float(pitch[i]),
                 roll_deg=float(roll[i]),
-                caption=said.texts[i],
-                caption_status="ok" if said.finished[i] else "truncated",
-                caption_agreement=agreement(said.texts[i], visible[i]).share,
-                photometric_psnr=float(fit[i]),
+                caption=generated.texts[i],
+                caption_status="ok" if generated.finished[i] else "truncated",
+                caption_agreement=agreement(generated.texts[i], attributes[i]).share,
+                photometric_psnr=float(decibels[i]),
                 prior_distance=float(prior[i]),
                 sharpness=sharpness(crops[i]),
                 quality=1
-                / (1 + math.exp(config.error_slope * (float(said.log_error[i]) - config.error_midpoint))),
+                / (
+                    1 + math.exp(config.error_slope * (float(generated.log_error[i]) - config.error_midpoint))
+                ),
             )
             for i in range(len(crops))
         ]

@@ -1,4 +1,4 @@
-"""How many crops a model takes at a time: by what they cost of a GPU's memory, not by a number that suits one GPU."""
+"""The size of a micro-batch: how many crops fit into the memory of the device at hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROBES = (1, 9)
 
 
 def crops_that_fit(each: float, budget: float) -> int:
-    """The largest power of two, 1 to `MOST`, of crops that take `each` bytes and together no more than `budget`."""
+    """Finds the largest power of two, 1 to `MOST`, of crops of `each` bytes that fit into `budget` bytes."""
     count = 1
     while 2 * count <= MOST and 2 * count * each <= budget:
         count *= 2
@@ -20,16 +20,16 @@ def crops_that_fit(each: float, budget: float) -> int:
 
 
 def bytes_per_crop(peak: Callable[[int], int]) -> float:
-    """What one more crop costs, from the `peak` memory in bytes of batches of two sizes; at least one byte."""
+    """Computes the bytes of one more crop from the `peak` memory of batches of two sizes; at least one byte."""
     few, many = PROBES
     return max(1.0, (peak(many) - peak(few)) / (many - few))
 
 
 def batch_for(device: str, run: Callable[[int], object], share: float) -> int:
-    """How many crops `device` takes at a time, if `run(n)` works on n of them and `share` of its memory may be used.
+    """Measures how many crops `device` takes at a time, if `run(n)` runs n of them and may use `share` of its memory.
 
-    On a GPU two batches are tried, which warms it up as well. What counts is all memory that it has, not what is free
-    just now: equal GPUs then form equal micro-batches, on whose size the last digits depend.
+    On a GPU two batches are run, which warms it up as well. The share is one of all its memory, not of what is free at
+    the moment: equal GPUs then form equal micro-batches, on whose size the last digits of results depend.
     """
     if torch.device(device).type != "cuda":
         return ON_CPU

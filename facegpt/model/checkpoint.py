@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,14 +15,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import nn
 from transformers.utils import logging
 
+from facegpt.bundled import BUNDLED, BUNDLED_CHECKPOINT
 from facegpt.memory import available, gib, is_out_of_memory, weight_bytes
 from facegpt.model.backbones.processor import BackboneProcessor, load_processor
+from facegpt.model.digest import digest
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.model.processing import FILE, FaceGptProcessor, FaceProcessor
 
-BUNDLED = "bundled"
-DIGESTED = ("*.json", "*.jinja", "*.safetensors")
-BUNDLED_FOLDER = Path(__file__).parent.parent / "assets" / "facegpt-small"
 MORE_MEMORY = (
     "end other programs, load it in fewer processes at a time (--set workers.annotate=1 in a run), or take a machine "
     f"with more; '{BUNDLED}' needs 0.1 GiB"
@@ -52,7 +50,7 @@ def locate(name: str, what: str = "checkpoint", way_out: str = f"'{BUNDLED}' nee
     wanted and the `way_out`.
     """
     if name == BUNDLED:
-        return BUNDLED_FOLDER
+        return BUNDLED_CHECKPOINT
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -67,14 +65,6 @@ def locate(name: str, what: str = "checkpoint", way_out: str = f"'{BUNDLED}' nee
         raise CheckpointError(
             f"{what} {name} is neither a folder nor could it be downloaded ({reason}); {way_out}"
         ) from error
-
-
-def digest(folder: Path) -> str:
-    """sha256 over the names and bytes of a checkpoint's configuration, chat template and weights, in name order."""
-    total = hashlib.sha256()
-    for path in sorted(path for kind in DIGESTED for path in folder.glob(kind)):
-        total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
 
 
 @contextmanager

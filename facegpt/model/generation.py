@@ -14,10 +14,10 @@ from facegpt.model.processing import FaceProcessor
 
 @dataclass(frozen=True)
 class GeneratedFaces:
-    """theta (B,N) flat, log_error (B,), one text per face and whether it ended by itself.
+    """The answers for B crops: theta (B,N) flat, log_error (B,), a text each, and whether each text ended by itself.
 
     `log_error` estimates the logarithm of the landmark error in per cent of the eye distance: where the model has a
-    trunk, the mean of what <FACE> and the trunk expect, whose errors are not the same.
+    trunk, it is the mean of the estimates of <FACE> and of the trunk, which err differently.
     """
 
     theta: Tensor
@@ -35,7 +35,7 @@ def generate_faces(
     question: str | None = None,
     max_new_tokens: int = 64,
 ) -> GeneratedFaces:
-    """Reads theta off B crops (B,3,W,W) and decodes a caption each, or the answer to `question`.
+    """Predicts theta of B crops (B,3,W,W) and decodes a caption for each, or the answer to `question`.
 
     Greedy decoding of words, never of special tokens, all rows in step, until every row has ended or after
     `max_new_tokens`. A caption has also ended with its last sentence: many are silent, and a model loses count of its
@@ -44,12 +44,12 @@ def generate_faces(
     device = pixel_values.device
     batch = len(pixel_values)
     prompt = torch.tensor(processor.prompt(), device=device).expand(batch, -1)
-    shown = {**processor.seen(pixel_values), **processor.positions(prompt)}
-    seen = model.look(pixel_values)
-    output = model(input_ids=prompt, seen=seen, **shown, use_cache=True)
+    inputs = {**processor.image_inputs(pixel_values), **processor.token_types(prompt)}
+    trunk_output = model.run_trunk(pixel_values)
+    output = model(input_ids=prompt, trunk_output=trunk_output, **inputs, use_cache=True)
     theta, log_error, length = output.theta, output.log_error, prompt.shape[1]
-    if seen is not None:
-        log_error = (log_error + model.face_head.scaled(seen.guess)[1]) / 2
+    if trunk_output is not None:
+        log_error = (log_error + model.face_head.scaled(trunk_output.guess)[1]) / 2
     if question is not None:
         turn = torch.tensor(processor.turn(question), device=device).expand(batch, -1)
         output = model(input_ids=turn, past_key_values=output.past_key_values, use_cache=True)
@@ -59,7 +59,7 @@ def generate_faces(
     tokens = torch.full((batch, max_new_tokens), processor.pad, device=device)
     finished = torch.zeros(batch, dtype=torch.bool, device=device)
     full_stops = torch.tensor(processor.full_stops(), device=device)
-    left = torch.full((batch,), len(SENTENCES), device=device)
+    sentences_left = torch.full((batch,), len(SENTENCES), device=device)
     rows = torch.arange(batch, device=device)
     for step in range(max_new_tokens):
         words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
@@ -67,14 +67,14 @@ def generate_faces(
         tokens[rows, step] = following
         finished[rows] |= torch.isin(following, ends)
         if question is None:
-            left[rows] -= torch.isin(following, full_stops).long()
-            finished |= left <= 0
-        going = (~finished[rows]).nonzero()[:, 0]
-        if not len(going):
+            sentences_left[rows] -= torch.isin(following, full_stops).long()
+            finished |= sentences_left <= 0
+        unfinished = (~finished[rows]).nonzero()[:, 0]
+        if not len(unfinished):
             break
-        if 2 * len(going) <= len(rows):
-            model.keep_rows(output.past_key_values, going)
-            rows, following = rows[going], following[going]
+        if 2 * len(unfinished) <= len(rows):
+            model.keep_rows(output.past_key_values, unfinished)
+            rows, following = rows[unfinished], following[unfinished]
         output = model(input_ids=following[:, None], past_key_values=output.past_key_values, use_cache=True)
     texts = [processor.decode(row) for row in tokens.tolist()]
     if question is None:

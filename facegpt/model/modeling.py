@@ -12,13 +12,13 @@ from transformers.utils.generic import ModelOutput
 
 from facegpt.model.configuration import FaceGptConfig
 from facegpt.model.tower import vision as _vision  # noqa: F401  registers the small tower with transformers
-from facegpt.model.tower.trunk import FaceTrunk, Seen
+from facegpt.model.tower.trunk import FaceTrunk, TrunkOutput
 from facegpt.morphable import Theta
 
 
 @dataclass
 class FaceGptOutput(ModelOutput):
-    """What a forward pass gives: text `loss` and `logits`, `theta` (R,N) and `log_error` (R,) of the R rows
+    """The output of a forward pass: text `loss` and `logits`, `theta` (R,N) and `log_error` (R,) of the R rows
     with a <FACE>.
 
     `face_rows` (R,) int64 says which rows of the batch those are. `log_error` estimates the logarithm of the
@@ -34,7 +34,7 @@ class FaceGptOutput(ModelOutput):
 
 
 class FaceHead(nn.Module):
-    """sigma of the paper: an MLP from the <FACE> token's hidden state (R,D) to theta (R,N) and log error (R,)."""
+    """The MLP (sigma in the paper) from the <FACE> token's hidden state (R,D) to theta (R,N) and log error (R,)."""
 
     lighting_mean: Tensor
     translation_mean: Tensor
@@ -52,24 +52,24 @@ class FaceHead(nn.Module):
         return self.scaled(self.output(self.dropout(nn.functional.gelu(self.hidden(self.norm(hidden))))))
 
     def scaled(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """theta (R,N) and log error (R,) of z (R,N+1), whose blocks have about unit scale."""
+        """Scales z (R,N+1), whose blocks have about unit scale, to theta (R,N) and log error (R,)."""
         c, z = self.config, z.float()
         sizes = [c.n_shape, c.n_expression, c.n_albedo, 27, 3, 3, 1]
         shape, expression, albedo, lighting, rotation, translation, log_error = z.split(sizes, -1)
         mean_light = z.new_tensor(c.lighting_mean).repeat_interleave(3)
         theta = Theta(
-            shape,
-            torch.sigmoid(expression + c.expression_bias),
-            albedo,
-            mean_light + c.lighting_scale * lighting,
-            c.rotation_scale * rotation,
-            z.new_tensor(c.translation_mean) + translation * z.new_tensor(c.translation_scale),
+            shape=shape,
+            expression=torch.sigmoid(expression + c.expression_bias),
+            albedo=albedo,
+            lighting=mean_light + c.lighting_scale * lighting,
+            rotation_vector=c.rotation_scale * rotation,
+            translation=z.new_tensor(c.translation_mean) + translation * z.new_tensor(c.translation_scale),
         )
         return theta.flat(), log_error.squeeze(-1)
 
 
 class FaceGptForConditionalGeneration(PreTrainedModel):
-    """Any image-text-to-text model with a <FACE> token and a face head."""
+    """An image-text-to-text model of any family with a <FACE> token and a face head."""
 
     config_class = FaceGptConfig
     base_model_prefix = "facegpt"
@@ -109,33 +109,25 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         noise: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool = False,
-        seen: Seen | None = None,
+        trunk_output: TrunkOutput | None = None,
         **inputs: Any,
     ) -> FaceGptOutput:
         """Runs the backbone over `input_ids` (B,L); the first <FACE> of a row, if it has one, gives the row's theta.
 
         `labels` (B,L) are token ids with -100 where text is not scored; `label_weights` (B,L), 1 without, says how much
-        each counts in the mean. `pixel_values` and other image inputs are those of the backbone's own processor; `seen`
-        is what `look` gave for them, if it was asked already. `noise` (B,`noise_size`), normally distributed, makes of
-        a description without an image one of the faces that it fits.
+        each counts in the mean. `pixel_values` and other image inputs are those of the backbone's own processor;
+        `trunk_output` is what `run_trunk` gave for them, if it has been called already. `noise` (B,`noise_size`),
+        normally distributed, makes of a description without an image one of the faces that fit it.
 
         Raises:
             ValueError: noise for a model that cannot imagine.
         """
         if pixel_values is not None:
             pixel_values = pixel_values.to(self.backbone.dtype)
-            if seen is None and self.config.face_sees_image:
-                seen = self.look(pixel_values)
-        given: dict[str, Any] = {"input_ids": input_ids, "pixel_values": pixel_values}
-        if self.config.face_sees_image and pixel_values is not None:
-            given = {"inputs_embeds": self._embed(input_ids, pixel_values, seen)}
-        elif noise is not None:
-            # Qwen's models would place words without ids by the picture that they were last shown.
-            if getattr(self.backbone.model, "rope_deltas", None) is not None:
-                self.backbone.model.rope_deltas = None
-            given = {"inputs_embeds": self._imagine(input_ids, noise)}
+            if trunk_output is None and self.config.face_sees_image:
+                trunk_output = self.run_trunk(pixel_values)
         core = self.backbone.model(
-            **given,
+            **self._sequence(input_ids, pixel_values, noise, trunk_output),
             attention_mask=attention_mask,
             past_key_values=past_key_values,
             use_cache=use_cache,
@@ -148,16 +140,13 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         if len(rows):
             positions = is_face.int().argmax(1)[rows]
             theta, log_error = self.face_head(hidden[rows, positions].to(self.face_head.norm.weight.dtype))
-            if seen is not None and seen.read is not None:
-                # Of fine detail the picture says more than a hidden state holds.
-                theta = self.backbone.model.vision_tower.trunk.with_read(theta, seen.read[rows])
+            if trunk_output is not None and trunk_output.fitted_albedo is not None:
+                # A hidden state holds less of the fine detail of albedo than the fit to the picture finds.
+                trunk = self.backbone.model.vision_tower.trunk
+                theta = trunk.with_fitted_albedo(theta, trunk_output.fitted_albedo[rows])
         logits = loss = None
         if labels is not None:
-            wanted = labels[:, 1:] != -100
-            logits = self.backbone.lm_head(hidden[:, :-1][wanted])
-            losses = nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted], reduction="none")
-            weights = torch.ones_like(losses) if label_weights is None else label_weights[:, 1:][wanted]
-            loss = (weights * losses).sum() / weights.sum()
+            logits, loss = self._scored_text(hidden, labels, label_weights)
         elif use_cache:
             logits = self.backbone.lm_head(hidden[:, -1:])
         return FaceGptOutput(
@@ -169,25 +158,52 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
             past_key_values=core.past_key_values if use_cache else None,
         )
 
-    def look(self, pixel_values: Tensor) -> Seen | None:
-        """What the small tower's trunk sees in pictures (B,3,W,W); None for a model with another tower."""
+    def _sequence(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None,
+        noise: Tensor | None,
+        trunk_output: TrunkOutput | None,
+    ) -> dict[str, Tensor | None]:
+        """Makes the backbone's inputs for the sequence: ids and pictures, or embeddings with <FACE> in place."""
+        if self.config.face_sees_image and pixel_values is not None:
+            return {"inputs_embeds": self._embed(input_ids, pixel_values, trunk_output)}
+        if noise is None:
+            return {"input_ids": input_ids, "pixel_values": pixel_values}
+        # Qwen's models would place words without ids by the picture of the call before.
+        if getattr(self.backbone.model, "rope_deltas", None) is not None:
+            self.backbone.model.rope_deltas = None
+        return {"inputs_embeds": self._imagine(input_ids, noise)}
+
+    def _scored_text(
+        self, hidden: Tensor, labels: Tensor, label_weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Computes the logits (T,V) of the T labelled tokens and their weighted mean cross entropy."""
+        labelled = labels[:, 1:] != -100
+        logits: Tensor = self.backbone.lm_head(hidden[:, :-1][labelled])
+        losses = nn.functional.cross_entropy(logits.float(), labels[:, 1:][labelled], reduction="none")
+        weights = torch.ones_like(losses) if label_weights is None else label_weights[:, 1:][labelled]
+        return logits, (weights * losses).sum() / weights.sum()
+
+    def run_trunk(self, pixel_values: Tensor) -> TrunkOutput | None:
+        """Runs the trunk of the small tower on pictures (B,3,W,W); returns None for a model with another tower."""
         tower = getattr(self.backbone.model, "vision_tower", None)
         trunk = getattr(tower, "trunk", None)
         if not isinstance(trunk, FaceTrunk):
             return None
-        seen: Seen = trunk(pixel_values.to(self.backbone.dtype))
-        return seen
+        trunk_output: TrunkOutput = trunk(pixel_values.to(self.backbone.dtype))
+        return trunk_output
 
     def keep_rows(self, past_key_values: Any, rows: Tensor) -> None:
-        """Leaves of a cache only `rows` (K,), indices into its batch: what is fed next has K rows."""
+        """Keeps `rows` (K,), indices into the batch, of a cache and drops the others: the next call has K rows."""
         past_key_values.batch_select_indices(rows)
-        # Qwen's models keep beside the cache how far each row's places were moved by its picture.
-        moved = getattr(self.backbone.model, "rope_deltas", None)
-        if moved is not None:
-            self.backbone.model.rope_deltas = moved[rows]
+        # Qwen's models keep, beside the cache, how far a picture shifts the positions of each row.
+        shifts = getattr(self.backbone.model, "rope_deltas", None)
+        if shifts is not None:
+            self.backbone.model.rope_deltas = shifts[rows]
 
     def _imagine(self, input_ids: Tensor, noise: Tensor) -> Tensor:
-        """Embeddings (B,L,D) with `noise` added at <FACE>."""
+        """Computes embeddings (B,L,D) with `noise` added at <FACE>."""
         if not self.config.noise_size:
             raise ValueError("this checkpoint was not trained to imagine faces (its noise_size is 0)")
         embedded: Tensor = self.get_input_embeddings()(input_ids)
@@ -195,23 +211,23 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         imagined: Tensor = embedded + is_face * self.imagination(noise)[:, None].to(embedded.dtype)
         return imagined
 
-    def _embed(self, input_ids: Tensor, pixel_values: Tensor, seen: Seen | None) -> Tensor:
-        """Embeddings (B,L,D) with image tokens in place, and their mean added at <FACE>; one picture a row."""
-        # Other towers know no such word.
-        looked = {} if seen is None else {"seen": seen}
-        image = self.backbone.get_image_features(pixel_values, return_dict=True, **looked).pooler_output
+    def _embed(self, input_ids: Tensor, pixel_values: Tensor, trunk_output: TrunkOutput | None) -> Tensor:
+        """Computes embeddings (B,L,D) with image tokens in place and their mean added at <FACE>; one picture a row."""
+        # Other towers have no such argument.
+        tower_inputs = {} if trunk_output is None else {"trunk_output": trunk_output}
+        image = self.backbone.get_image_features(pixel_values, return_dict=True, **tower_inputs).pooler_output
         tokens = torch.stack(list(image))
         embedded: Tensor = self.get_input_embeddings()(input_ids)
         tokens = tokens.to(embedded.dtype)
         places = (input_ids == self.backbone.config.image_token_id)[..., None]
         embedded = embedded.masked_scatter(places, tokens)
         is_face = (input_ids == self.config.face_token_id)[..., None]
-        shown: Tensor = embedded + is_face * tokens.mean(1, keepdim=True)
-        return shown
+        embeddings_at_face: Tensor = embedded + is_face * tokens.mean(1, keepdim=True)
+        return embeddings_at_face
 
 
 def trunk_of(model: FaceGptForConditionalGeneration) -> FaceTrunk:
-    """The trunk of the model's vision tower; raises TypeError for a model with another tower."""
+    """Returns the trunk of the model's vision tower; raises TypeError for a model with another tower."""
     trunk = getattr(model.backbone.model.vision_tower, "trunk", None)
     if not isinstance(trunk, FaceTrunk):
         raise TypeError("only a FaceGPT with the small convolutional tower can be trained from scratch")

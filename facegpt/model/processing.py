@@ -1,4 +1,4 @@
-"""Crops and words to the tensors of one FaceGPT sequence, and tokens back to words."""
+"""The processor: from crops and text to the tensors of a FaceGPT sequence, and from tokens back to text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = "facegpt_processor.json"
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `vocabulary` tokens; the special tokens take the first ids, in order."""
+    """Trains a byte-level BPE of at most `vocabulary` tokens; the special tokens take the first ids, in order."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -43,10 +43,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 
 
 class FaceProcessor(ABC):
-    """Builds the sequence `user: picture, instruction; assistant: <FACE> caption` in one model's own words and tokens.
+    """A processor for one family of models: it builds `user: picture, instruction; assistant: <FACE> caption`.
 
-    `ends`: ids that end what the assistant says, the one to be learned first. `pad`: an id for places that are masked.
-    `silent`: ids that are no words. Pictures are crops of one size, so that every prompt has one length.
+    `ends`: ids that end the assistant's turn, the one that training uses first. `pad`: an id for masked positions.
+    `silent`: ids that are never decoded. Pictures are crops of one size, so that all prompts have one length.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -56,24 +56,24 @@ class FaceProcessor(ABC):
     silent: tuple[int, ...]
 
     @abstractmethod
-    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
-        """What the model is shown of pictures (N,3,W,W) in 0..1, by the names of its inputs."""
+    def image_inputs(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Makes the image inputs of the model, by name, of pictures (N,3,W,W) in 0..1."""
 
     @abstractmethod
-    def positions(self, ids: Tensor) -> dict[str, Tensor]:
-        """What the model wants to know of the places of a sequence with a picture (N,L) beside its ids."""
+    def token_types(self, ids: Tensor) -> dict[str, Tensor]:
+        """Makes the inputs, by name, that tell image tokens from words in sequences with a picture (N,L)."""
 
     @abstractmethod
     def prompt(self, instruction: str | None = None) -> list[int]:
-        """The sequence up to and with <FACE>."""
+        """Makes the ids of the sequence up to and with <FACE>."""
 
     @abstractmethod
     def turn(self, question: str) -> list[int]:
-        """What follows <FACE> if the user asks `question` in place of hearing a caption."""
+        """Makes the ids that follow <FACE> if the user asks `question` instead of taking a caption."""
 
     @abstractmethod
     def description(self, text: str) -> list[int]:
-        """The sequence, without an image, whose <FACE> becomes a face that `text` describes."""
+        """Makes the ids of a sequence without a picture, whose <FACE> becomes a face that `text` describes."""
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
@@ -81,17 +81,17 @@ class FaceProcessor(ABC):
 
     @abstractmethod
     def not_text(self) -> Iterable[str]:
-        """Tokens that the text of a user must not be able to forge."""
+        """Lists the tokens that the text of a user must not be able to forge."""
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text, without special tokens: user text cannot forge a <FACE> or an <image>."""
+        """Tokenises plain text without special tokens: user text cannot forge a <FACE> or an <image>."""
         for token in self.not_text():
             text = text.replace(token, " ")
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def encode_pieces(self, pieces: Iterable[tuple[str, float]]) -> tuple[list[int], list[float]]:
-        """Token ids of the pieces' joined text, and of every token the number of the piece that it ends in."""
+        """Tokenises the joined text of (text, value) pieces: ids, and for each the value of the piece it ends in."""
         texts, values = zip(*pieces, strict=True)
         ends = np.cumsum([len(text) for text in texts])
         coded = self.tokenizer("".join(texts), add_special_tokens=False, return_offsets_mapping=True)
@@ -99,15 +99,15 @@ class FaceProcessor(ABC):
         return coded["input_ids"], [values[place] for place in places]
 
     def full_stops(self) -> tuple[int, ...]:
-        """Ids that end a sentence of a caption, said or silent."""
+        """Lists the ids that end a sentence of a caption, with or without words in it."""
         return tuple(sorted({self.encode(text)[-1] for text in ("eyes.", " .")}))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Words of token ids, special tokens left out."""
+        """Turns token ids into text, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def pixel_values(self, crops: U8 | Sequence[U8]) -> Tensor:
-        """Crops (N,W,W,3) uint8 sRGB as (N,3,W,W) float in 0..1; raises ValueError on any other form."""
+        """Converts crops (N,W,W,3) uint8 sRGB to (N,3,W,W) float in 0..1; raises ValueError on any other form."""
         array = np.asarray(crops)
         if (
             array.ndim != 4
@@ -120,7 +120,7 @@ class FaceProcessor(ABC):
 
 
 class FaceGptProcessor(FaceProcessor):
-    """The small FaceGPT's: `<bos><user><image>*K instruction<assistant><FACE> caption<eos>`, and chats.
+    """The processor of the small FaceGPT: `<bos><user><image>*K instruction<assistant><FACE> caption<eos>`, and chats.
 
     `image_tokens` is K, the number of tokens that the vision tower gives for a picture; `instruction` is the prompt
     that annotation uses.
@@ -138,10 +138,10 @@ class FaceGptProcessor(FaceProcessor):
     def not_text(self) -> Iterable[str]:
         return SPECIAL_TOKENS
 
-    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
+    def image_inputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return {"pixel_values": pixels}
 
-    def positions(self, ids: Tensor) -> dict[str, Tensor]:
+    def token_types(self, ids: Tensor) -> dict[str, Tensor]:
         return {}
 
     def prompt(self, instruction: str | None = None) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
+from facegpt.bundled import BUNDLED_FACE_MODEL
 from facegpt.morphable.face_model import FaceModel
 
-PATH = Path(__file__).parent.parent / "assets" / "anny-head" / "face_model.safetensors"
+PATH = BUNDLED_FACE_MODEL
 
 
 @cache

@@ -14,12 +14,12 @@ DIRECTIONS = PATH.with_name("audit.json")
 
 
 def sex_linked_shape(model: FaceModel) -> Tensor | None:
-    """Shape coefficients (S,) from one end of anny's sex slider to the other, or None for a model without them.
+    """Reads shape coefficients (S,) from one end of anny's sex slider to the other, or None for a model without them.
 
     For audits of rendered faces alone: nothing draws faces by it, and nothing is read off a face by it.
-    `facegpt.morphable.bake.audit` says how it was found.
+    `facegpt.morphable.bake.audit` computes it.
     """
-    known = json.loads(DIRECTIONS.read_text(encoding="utf-8"))
-    if known["face_model_sha256"] != model.sha256:
+    stored = json.loads(DIRECTIONS.read_text(encoding="utf-8"))
+    if stored["face_model_sha256"] != model.sha256:
         return None
-    return torch.tensor(known["sex_linked_shape"])
+    return torch.tensor(stored["sex_linked_shape"])

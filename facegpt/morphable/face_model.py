@@ -1,4 +1,4 @@
-"""The linear 3D morphable model (3DMM) that every other room speaks in."""
+"""The linear 3D morphable model (3DMM), and the file that it is stored in."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class FaceModel(nn.Module):
     expression modes. `licence` and `conversion` say where a model comes from and what was done to bring it here.
 
     Buffers: mean (V,3), shape_basis (S,V,3), expression_basis (E,V,3), albedo_mean (V,3), albedo_basis (A,V,3),
-    albedo_examples (N,A), triangles (F,3) counter-clockwise from outside, uv (V,2), regions (V,), landmark_vertices
+    albedo_examples (N,A), triangles (F,3) counter-clockwise from outside, uv (V,2), regions (V,) as indices into
+    `region_names`, of which 0 is skin, landmark_vertices
     and landmark_weights (51,3) for iBUG 17-67, jaw_vertices and jaw_weights (17,K,3), jaw_directions (17,3).
     """
 
@@ -108,19 +109,19 @@ class FaceModel(nn.Module):
         return self.albedo_basis.shape[0]
 
     def vertices(self, shape: Tensor, expression: Tensor) -> Tensor:
-        """Vertices (B,V,3) in metres of shape (B,S) and expression (B,E)."""
+        """Computes vertices (B,V,3) in metres of shape (B,S) and expression (B,E)."""
         flat = shape @ self.shape_basis.flatten(1) + expression @ self.expression_basis.flatten(1)
         vertices: Tensor = self.mean + flat.unflatten(-1, (-1, 3))
         return vertices
 
     def albedo(self, coefficients: Tensor) -> Tensor:
-        """Vertex albedo (B,V,3) of coefficients (B,A): linear RGB, clamped to 0..1."""
+        """Computes vertex albedo (B,V,3) of coefficients (B,A): linear RGB, clamped to 0..1."""
         flat = coefficients @ self.albedo_basis.flatten(1)
         colours: Tensor = (self.albedo_mean + flat.unflatten(-1, (-1, 3))).clamp(0, 1)
         return colours
 
     def landmarks(self, vertices: Tensor, rotation: Tensor) -> Tensor:
-        """The 68 iBUG landmarks (B,68,3) on `vertices` (B,V,3), in their frame, for a head turned by
+        """Places the 68 iBUG landmarks (B,68,3) on `vertices` (B,V,3), in their frame, for a head turned by
         `rotation` (B,3,3).
 
         Points 17-67 are fixed barycentric points. Each jaw point 0-16 is, of its row of candidates on the surface,
@@ -138,12 +139,13 @@ class FaceModel(nn.Module):
 
     @staticmethod
     def _points(vertices: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+        """Evaluates barycentric points (B,...,3) with vertex `ids` (...,3) and `weights` (...,3)."""
         corners = vertices[:, ids.flatten()].unflatten(1, ids.shape)
         points: Tensor = (corners * weights[..., None]).sum(-2)
         return points
 
     def to_bytes(self) -> bytes:
-        """The model as a safetensors file (bases in float16); the same model gives the same bytes."""
+        """Serialises the model as safetensors (bases in float16); the same model gives the same bytes."""
         tensors = {name: getattr(self, name).cpu().contiguous() for name in TENSORS}
         tensors |= {name: tensors[name].half() for name in SMALL}
         tensors |= {name: tensors[name].to(torch.int32) for name in COUNTS}
@@ -171,7 +173,9 @@ class FaceModel(nn.Module):
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "this") -> FaceModel:
-        """The inverse of `to_bytes`; its sha256 is that of the bytes. Raises ValueError, which calls them `name`."""
+        """Reads what `to_bytes` made; the sha256 is that of the bytes. Raises ValueError, whose message calls them
+        `name`.
+        """
         header = safetensors_metadata(data)
         if header.get("format") != FORMAT:
             raise ValueError(f"{name} is not a face model of this project (format {header.get('format')!r})")
@@ -188,7 +192,7 @@ class FaceModel(nn.Module):
 
 
 def safetensors_metadata(data: bytes) -> dict[str, str]:
-    """The metadata in the header of a safetensors file; empty if there is none, or if it is no such file."""
+    """Reads the metadata in the header of a safetensors file; empty if there is none, or if it is no such file."""
     length = int.from_bytes(data[:8], "little")
     if not 0 < length <= len(data) - 8:
         return {}
@@ -201,7 +205,7 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
 
 
 def sorted_header(data: bytes) -> bytes:
-    """The same safetensors file with a header in sorted order: the writer's own differs from call to call."""
+    """Rewrites a safetensors file with its header in sorted order, which differs from call to call of the writer."""
     length = int.from_bytes(data[:8], "little")
     text = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

@@ -27,7 +27,7 @@ ODD_BANDS = (3, 4, 7)
 
 
 class Mirror(nn.Module):
-    """Mirrors theta in the plane x = 0 of the picture, for a face model that is symmetric.
+    """The mirror image of theta in the plane x = 0 of the picture, for a symmetric face model.
 
     Shape modes are symmetric or antisymmetric, so that their coefficients keep or change their sign; actions named
     `...Left` and `...Right` change places. Albedo modes are neither: the mirrored albedo is the nearest that the
@@ -43,44 +43,46 @@ class Mirror(nn.Module):
         super().__init__()
         flip = torch.tensor([-1.0, 1.0, 1.0])
         distance = torch.cdist(model.mean * flip, model.mean)
-        nearest, other = distance.min(1)
+        nearest, partner = distance.min(1)
         if float(nearest.max()) > 1e-3:
             raise ValueError(
                 f"face model {model.id} is not symmetric: {1e3 * float(nearest.max()):.1f} mm off"
             )
-        mirrored = model.shape_basis[:, other] * flip
+        mirrored = model.shape_basis[:, partner] * flip
         energy = model.shape_basis.square().sum((1, 2))
         sign = (mirrored * model.shape_basis).sum((1, 2)).sign()
-        left = (mirrored - sign[:, None, None] * model.shape_basis).square().sum((1, 2))
-        if bool((left > 0.05 * energy).any()):
+        remainder = (mirrored - sign[:, None, None] * model.shape_basis).square().sum((1, 2))
+        if bool((remainder > 0.05 * energy).any()):
             raise ValueError(
                 f"face model {model.id} has shape modes that are neither symmetric nor antisymmetric"
             )
         self.register_buffer("shape_sign", sign)
         self.register_buffer("expression_order", _exchanged(model.expression_names))
         basis = model.albedo_basis.flatten(1)
-        wanted = torch.cat([model.albedo_basis, (model.albedo_mean)[None]])[:, other]
-        wanted[-1] -= model.albedo_mean
-        solved = torch.linalg.lstsq(basis.T, wanted.flatten(1).T).solution.T
+        mirrored_albedo = torch.cat([model.albedo_basis, (model.albedo_mean)[None]])[:, partner]
+        mirrored_albedo[-1] -= model.albedo_mean
+        solved = torch.linalg.lstsq(basis.T, mirrored_albedo.flatten(1).T).solution.T
         self.register_buffer("albedo_matrix", solved[:-1])
         self.register_buffer("albedo_offset", solved[-1])
 
     def forward(self, theta: Theta) -> Theta:
-        """Theta of B faces as a mirror shows them."""
+        """Mirrors theta of B faces."""
         lighting = theta.lighting.unflatten(-1, (9, 3)).clone()
         lighting[:, ODD_BANDS] *= -1
         across = theta.translation.new_tensor([-1.0, 1.0, 1.0])
         return Theta(
-            theta.shape * self.shape_sign,
-            theta.expression[:, self.expression_order],
-            theta.albedo @ self.albedo_matrix + self.albedo_offset,
-            lighting.flatten(1),
-            -theta.rotation_vector * across,
-            theta.translation * across,
+            shape=theta.shape * self.shape_sign,
+            expression=theta.expression[:, self.expression_order],
+            albedo=theta.albedo @ self.albedo_matrix + self.albedo_offset,
+            lighting=lighting.flatten(1),
+            rotation_vector=-theta.rotation_vector * across,
+            translation=theta.translation * across,
         )
 
 
 def _exchanged(names: tuple[str, ...]) -> Tensor:
+    """Finds, for each action, the index (E,) of its counterpart on the other side."""
+
     def partner(name: str) -> str:
         if name.endswith("Left"):
             return f"{name[:-4]}Right"

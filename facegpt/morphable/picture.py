@@ -1,4 +1,4 @@
-"""A picture of a face model to judge it by: faces from the front and the side, with their landmarks."""
+"""A picture of a face model for inspection: faces from the front and the side, with their landmarks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from facegpt.rendering import euler_to_matrix, linear_to_srgb, matrix_to_axis_an
 U8 = npt.NDArray[np.uint8]
 YAWS = (0.0, 40.0)
 PLACE = (0.0, 0.035, -1.05)
-"""Metres from the camera to the head: all of it fits the picture."""
+"""Translation (3,) in metres at which the whole head fits the picture."""
 
 
 @torch.no_grad()
 def portrait(model: FaceModel, shape: Tensor, expression: Tensor, size: int = 320, marks: bool = True) -> U8:
-    """Faces (B,S), (B,E) as sRGB: one row for each, one column for each of `YAWS`; `marks`: with the 68 landmarks."""
+    """Draws faces (B,S), (B,E) as sRGB: one row for each, one column for each of `YAWS`; `marks`: with the 68
+    landmarks.
+    """
     columns = []
     for yaw in YAWS:
         count = len(shape)
@@ -28,12 +30,12 @@ def portrait(model: FaceModel, shape: Tensor, expression: Tensor, size: int = 32
         light = torch.zeros(count, 9, 3)
         light[:, 0], light[:, 1], light[:, 2] = 2.3, 0.5, 0.9
         theta = Theta(
-            shape,
-            expression,
-            torch.zeros(count, model.n_albedo),
-            light.flatten(1),
-            matrix_to_axis_angle(turn),
-            torch.tensor(PLACE).expand(count, 3),
+            shape=shape,
+            expression=expression,
+            albedo=torch.zeros(count, model.n_albedo),
+            lighting=light.flatten(1),
+            rotation_vector=matrix_to_axis_angle(turn),
+            translation=torch.tensor(PLACE).expand(count, 3),
         )
         drawn = render(model, theta, size)
         pixels = (linear_to_srgb(drawn.image.clamp(0, 1)) * 255).byte().permute(0, 2, 3, 1).numpy().copy()

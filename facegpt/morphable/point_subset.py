@@ -1,6 +1,4 @@
-"""A face model thinned to the points that the losses look at: landmarks, jaw candidates and a spread of skin
-vertices.
-"""
+"""A subset of a face model's points, for losses and measures: landmarks, jaw candidates and a sample of the skin."""
 
 from __future__ import annotations
 
@@ -8,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import loss_area
 from facegpt.rendering import vertex_normals
 
 
 class LossPoints(nn.Module):
-    """Linear bases of P = 51 + 17 K + `skin` points of a face model; landmarks come first, in iBUG order 17-67.
+    """A face model reduced to P = 51 + 17 K + `skin` points: iBUG 17-67, jaw candidates, then vertices of `loss_area`.
 
     Evaluating ~600 points instead of all vertices makes the geometric losses of a batch cheap on a CPU.
     """
@@ -27,8 +26,7 @@ class LossPoints(nn.Module):
 
     def __init__(self, model: FaceModel, skin: int = 300, seed: int = 0) -> None:
         super().__init__()
-        front = (model.regions == 0) & (model.mean[:, 2] > -0.02) & (model.mean[:, 1].abs() < 0.11)
-        candidates = front.nonzero()[:, 0]
+        candidates = loss_area(model).nonzero()[:, 0]
         order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
         vertices = candidates[order[:skin]]
         self.rows, self.candidates = model.jaw_vertices.shape[:2]
@@ -49,28 +47,26 @@ class LossPoints(nn.Module):
         self.register_buffer("jaw_directions", model.jaw_directions)
 
     def points(self, shape: Tensor, expression: Tensor) -> Tensor:
-        """(B,P,3) metres in the head's frame."""
+        """Computes the points (B,P,3), metres in the head's frame, of shape (B,S) and expression (B,E)."""
         flat = shape @ self.shape_basis + expression @ self.expression_basis
         points: Tensor = self.mean + flat.unflatten(-1, (-1, 3))
         return points
 
     def jaw_choice(self, points: Tensor, rotation: Tensor) -> Tensor:
-        """Index (B,17) of the jaw candidate that lies farthest out in the image, as `FaceModel.landmarks`
-        chooses it.
-        """
+        """Chooses the jaw candidate (B,17) that lies farthest out in the image, as `FaceModel.landmarks` does."""
         rows = points[:, 51 : 51 + self.rows * self.candidates].unflatten(1, (self.rows, self.candidates))
         turned = torch.einsum("bij,brkj->brki", rotation, rows)[..., :2]
         outward = torch.einsum("bij,rj->bri", rotation, self.jaw_directions)[..., :2]
         return torch.einsum("brki,bri->brk", turned, outward).argmax(-1)
 
     def landmarks(self, points: Tensor, choice: Tensor) -> Tensor:
-        """The 68 landmarks (B,68,3) among `points` (B,P,3), with jaw candidates `choice` (B,17)."""
+        """Selects the 68 landmarks (B,68,3) among `points` (B,P,3), with jaw candidates `choice` (B,17)."""
         rows = points[:, 51 : 51 + self.rows * self.candidates].unflatten(1, (self.rows, self.candidates))
         jaw = rows.gather(2, choice[..., None, None].expand(-1, -1, 1, 3)).squeeze(2)
         return torch.cat([jaw, points[:, :51]], 1)
 
     def skin_albedo(self, coefficients: Tensor) -> Tensor:
-        """Albedo (B,skin,3) of the skin points, linear RGB."""
+        """Computes the albedo (B,skin,3) of the skin points, linear RGB, of coefficients (B,A)."""
         flat = coefficients @ self.skin_albedo_basis
         colours: Tensor = self.skin_albedo_mean + flat.unflatten(-1, (-1, 3))
         return colours

@@ -1,4 +1,4 @@
-"""Where a horizontal ray from the head's axis leaves the face: what silhouettes of the jaw are found with."""
+"""Intersection of horizontal rays from the head's axis with the face, for the contour of the jaw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEAREST_HIT = 0.02
 
 
 def outermost(corners: F64, triangles: I64, axis: F64, angle: float) -> tuple[float, I64, F64] | None:
-    """The farthest hit of the ray from `axis` in the plane z = axis[2] towards `angle` (radians from x to y).
+    """Finds the farthest hit of the ray from `axis` in the plane z = axis[2] towards `angle` (radians from x to y).
 
     Args:
         corners: (F,3,3) metres, the triangles' corners.

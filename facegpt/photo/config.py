@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
+
+from facegpt.settings import Name, Positive, Section
 
 NULL = "null"
 """The name of the detector and of the model that look at nothing: a dry run of everything else."""
-
-
-def _named(value: Any) -> Any:
-    if value is None:
-        # YAML's bare null, or an empty value: too easily an oversight to be taken for the wish to see no face.
-        raise ValueError(
-            'a name is wanted; the dry mode\'s is the text "null", in quotes (or --detector null, --model null)'
-        )
-    return value
-
-
-Positive = Annotated[int, Field(gt=0)]
-
-
-Name = Annotated[str, BeforeValidator(_named)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, and nothing changes after the check."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DecodeConfig(Section):

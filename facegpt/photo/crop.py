@@ -11,18 +11,6 @@ from facegpt.photo.detectors.base import Detection, Framing
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-
-FRAMINGS = {
-    "dlib": Framing(scale=1.37, right=0.0, down=0.05),
-    "insightface": Framing(scale=1.28, right=0.0, down=0.12),
-    "yunet": Framing(scale=1.28, right=0.0, down=0.13),
-    "null": Framing(scale=1.0, right=0.0, down=0.0),
-}
-"""Per detector, what gives the framing of the rendered training faces (a square of 0.204 m, its centre 38 mm below the
-eyes) on near-frontal photos, by the median over 128 faces with known landmarks. dlib's box is a square from the brows
-to below the lips; SCRFD's and YuNet's reach from the hairline to the chin. The null detector's box holds no face to
-frame."""
-
 REDUCE_BELOW = 0.5
 QUARTERS = tuple(
     np.array(turn, np.float64)

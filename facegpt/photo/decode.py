@@ -67,6 +67,14 @@ def image_id_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
+def pixels_id_of(rgb: NDArray[np.uint8]) -> str:
+    """32 hex digits from pixels (height, width, 3) that came without a file; no file's `image_id_of` is the same."""
+    height, width = rgb.shape[:2]
+    digest = hashlib.sha256(f"{width} x {height} RGB ".encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()[:32]
+
+
 def decode(data: bytes, config: DecodeConfig) -> Decoded:
     """Decodes the first frame, turned as its EXIF orientation says; transparent parts become white.
 
@@ -85,29 +93,62 @@ def decode(data: bytes, config: DecodeConfig) -> Decoded:
     except Exception as error:
         raise DecodeError(f"damaged or unsupported {_kind(data[:16])} header: {_text(error)}") from error
     with image:
-        width, height = image.size
-        if width * height > config.max_pixels:
-            raise DecodeError(
-                f"{width:,} x {height:,} px are more than {config.max_pixels:,} (decode.max_pixels): "
-                "a decompression bomb, or raise the bound"
-            )
-        try:
-            image.load()
-        except Exception as error:
-            # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more on damaged data.
-            raise DecodeError(f"damaged or truncated {image.format} data: {_text(error)}") from error
-        upright = _upright(image)
-        if min(upright.size) < config.min_side:
-            width, height = upright.size
-            reason = f"{width} x {height} px: a side is below {config.min_side} px (decode.min_side)"
-            raise RejectedError(reason, width, height)
-        try:
-            rgb = np.asarray(_to_rgb(upright))
-        except Exception as error:
-            raise DecodeError(
-                f"{image.format} pixels of mode {upright.mode} cannot be converted: {_text(error)}"
-            ) from error
+        return from_picture(image, config)
+
+
+def from_picture(image: Image.Image, config: DecodeConfig) -> Decoded:
+    """Makes an upright 8-bit RGB image of an opened picture, as `decode` does of a file's; leaves it open.
+
+    Raises:
+        DecodeError: its data are damaged or truncated, or it has more than `max_pixels`.
+        RejectedError: a side below `min_side`.
+    """
+    _check_pixels(*image.size, config)
+    try:
+        image.load()
+    except Exception as error:
+        # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more on damaged data.
+        raise DecodeError(f"damaged or truncated {image.format} data: {_text(error)}") from error
+    upright = _upright(image)
+    _check_sides(*upright.size, config)
+    try:
+        rgb = np.asarray(_to_rgb(upright))
+    except Exception as error:
+        raise DecodeError(
+            f"{image.format} pixels of mode {upright.mode} cannot be converted: {_text(error)}"
+        ) from error
     return Decoded(np.ascontiguousarray(rgb))
+
+
+def from_array(rgb: NDArray[np.uint8], config: DecodeConfig) -> Decoded:
+    """Takes upright pixels (height, width, 3), uint8 RGB, as they are.
+
+    Raises:
+        DecodeError: an array of another form, or of more than `max_pixels`.
+        RejectedError: a side below `min_side`.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise DecodeError(
+            f"an array of {rgb.dtype} {rgb.shape}, where uint8 (height, width, 3) in RGB is wanted"
+        )
+    height, width = rgb.shape[:2]
+    _check_pixels(width, height, config)
+    _check_sides(width, height, config)
+    return Decoded(np.ascontiguousarray(rgb))
+
+
+def _check_pixels(width: int, height: int, config: DecodeConfig) -> None:
+    if width * height > config.max_pixels:
+        raise DecodeError(
+            f"{width:,} x {height:,} px are more than {config.max_pixels:,} (decode.max_pixels): "
+            "a decompression bomb, or raise the bound"
+        )
+
+
+def _check_sides(width: int, height: int, config: DecodeConfig) -> None:
+    if min(width, height) < config.min_side:
+        reason = f"{width} x {height} px: a side is below {config.min_side} px (decode.min_side)"
+        raise RejectedError(reason, width, height)
 
 
 def _upright(image: Image.Image) -> Image.Image:

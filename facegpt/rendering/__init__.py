@@ -2,7 +2,7 @@
 
 from facegpt.rendering.camera import FOCAL_MULTIPLIER, Camera, to_camera
 from facegpt.rendering.rasterizer import Fragments, interpolate, rasterize
-from facegpt.rendering.renderer import Rendering, render
+from facegpt.rendering.renderer import render
 from facegpt.rendering.rotations import (
     axis_angle_to_matrix,
     euler_to_matrix,
@@ -24,7 +24,6 @@ __all__ = [
     "LUMINANCE",
     "Camera",
     "Fragments",
-    "Rendering",
     "axis_angle_to_matrix",
     "euler_to_matrix",
     "fit_light",

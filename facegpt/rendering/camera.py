@@ -12,23 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegpt.rendering.rotations import (
-    axis_angle_to_matrix,
-    euler_to_matrix,
-    matrix_to_axis_angle,
-    matrix_to_euler,
-)
-
-__all__ = [
-    "FOCAL_MULTIPLIER",
-    "Camera",
-    "axis_angle_to_matrix",
-    "euler_to_matrix",
-    "matrix_to_axis_angle",
-    "matrix_to_euler",
-    "to_camera",
-]
-
 FOCAL_MULTIPLIER = 4.5
 """Focal length in crop widths: a field of view of 12.7 degrees, a head of 0.2 m at 0.9 m fills the crop."""
 
@@ -60,7 +43,7 @@ class Camera:
         return (self.size - 1) / 2
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Project camera-frame points to pixels.
+        """Projects camera-frame points to pixels.
 
         Args:
             points: (B, N, 3) metres, camera frame.
@@ -81,13 +64,13 @@ class Camera:
         return torch.stack((u, v), dim=-1), depth
 
     def screen(self, points: Tensor) -> Tensor:
-        """Project camera-frame points (B, N, 3) to what the rasteriser takes: (B, N, 3) as u, v, depth."""
+        """Projects camera-frame points (B, N, 3) to the rasteriser's input: (B, N, 3) as u, v, depth."""
         pixels, depth = self.project(points)
         return torch.cat((pixels, depth.unsqueeze(-1)), dim=-1)
 
 
 def to_camera(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """Move canonical points into the camera frame: ``X = R V + t``.
+    """Moves canonical points into the camera frame: ``X = R V + t``.
 
     Args:
         points: (B, N, 3) metres, canonical head frame.

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio of pictures."""
+"""Peak signal-to-noise ratio (PSNR) of pictures inside a mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = Tensor | NDArray[np.floating[Any]]
 
 
 def psnr(predicted: Array, target: Array, mask: Array) -> Tensor:
-    """Peak signal-to-noise ratio inside a mask: (N,) decibels, for a peak of 1.
+    """Computes the peak signal-to-noise ratio inside a mask, in decibels, for a peak of 1: ``-10 log10(MSE)``.
 
     Args:
         predicted: (N, C, H, W) values in [0, 1]; say which transfer curve (sRGB or linear) beside the figure.
@@ -21,15 +21,19 @@ def psnr(predicted: Array, target: Array, mask: Array) -> Tensor:
         mask: (N, H, W), true on the pixels that count.
 
     Returns:
-        (N,); infinite where the pictures are equal, nan for a face whose mask is empty.
+        (N,) float64; infinite where the pictures are equal, nan for a face whose mask is empty.
+
+    Raises:
+        ValueError: if the shapes of the pictures differ.
     """
-    guess, truth = _pair(predicted, target)
+    guess, truth = float64_pair(predicted, target)
     weights = torch.as_tensor(mask, device=truth.device).to(torch.float64).unsqueeze(1).expand_as(truth)
     squares = ((guess - truth).square() * weights).flatten(1).sum(dim=1)
     return -10 * torch.log10(squares / weights.flatten(1).sum(dim=1))
 
 
-def _pair(predicted: Array, target: Array) -> tuple[Tensor, Tensor]:
+def float64_pair(predicted: Array, target: Array) -> tuple[Tensor, Tensor]:
+    """Converts a prediction and its target to float64 on one device; raises ValueError if their shapes differ."""
     guess = torch.as_tensor(predicted).to(torch.float64)
     truth = torch.as_tensor(target).to(guess.device, torch.float64)
     if guess.shape != truth.shape:

@@ -28,7 +28,7 @@ _CHUNK = 1 << 22  # pixels tested at a time: bounds memory when many large trian
 
 @dataclass(frozen=True)
 class Fragments:
-    """What each covered pixel of a batch sees; P covered pixels, in ascending order of ``pixel``.
+    """The visible triangles of a batch of pictures, at P covered pixels in ascending order of ``pixel``.
 
     ``pixel`` (P,) int64 indexes the flattened (B, H, W) pixels, ``face`` (P,) int64 the triangles, ``vertex``
     (P, 3) int64 the flattened (B, V) vertices of that triangle, and ``weights`` (P, 3) are the
@@ -69,13 +69,13 @@ class Fragments:
         return self.dense(self.depth_values.unsqueeze(-1)).squeeze(-1)
 
     def dense(self, values: Tensor) -> Tensor:
-        """Spread per-fragment values (P, C) over the picture: (B, H, W, C), zeros in the background."""
+        """Spreads per-fragment values (P, C) over the picture: (B, H, W, C), zeros in the background."""
         canvas = values.new_zeros((self.batch * self.size * self.size, values.shape[-1]))
         return canvas.index_copy(0, self.pixel, values).view(self.batch, self.size, self.size, -1)
 
 
 def rasterize(vertices_screen: Tensor, triangles: Tensor, size: int, *, near: float = NEAR) -> Fragments:
-    """Find the triangle that each pixel sees, and where in it.
+    """Finds the triangle that each pixel sees, and where in it.
 
     Args:
         vertices_screen: (B, V, 3) float32 or float64: u, v in pixels (v downwards, pixel centres at integers)
@@ -102,11 +102,19 @@ def rasterize(vertices_screen: Tensor, triangles: Tensor, size: int, *, near: fl
         base = torch.div(pixel, size * size, rounding_mode="floor") * n_vertices
         vertex = triangles[face] + base.unsqueeze(-1)
     weights, depth = _barycentric(vertices_screen, vertex, pixel, size)
-    return Fragments(pixel, face, vertex, weights, depth, batch, size)
+    return Fragments(
+        pixel=pixel,
+        face=face,
+        vertex=vertex,
+        weights=weights,
+        depth_values=depth,
+        batch=batch,
+        size=size,
+    )
 
 
 def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:
-    """Interpolate per-vertex attributes at the covered pixels, perspective-correctly.
+    """Interpolates per-vertex attributes at the covered pixels, perspective-correctly.
 
     Args:
         fragments: of a batch of B pictures.
@@ -126,7 +134,7 @@ def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:
 
 
 def _visible(screen: Tensor, triangles: Tensor, size: int, near: float) -> tuple[Tensor, Tensor]:
-    """Flattened pixel indices (P,) ascending, and their visible triangle (P,)."""
+    """Finds the covered pixels (P,), flattened and ascending, and their visible triangles (P,)."""
     batch = screen.shape[0]
     first, count, slope, value, face = _spans(screen, triangles, size, near)
     # The z-buffer holds (bits of the inverse depth as float32, which order like the positive numbers) << 32
@@ -143,14 +151,14 @@ def _visible(screen: Tensor, triangles: Tensor, size: int, near: float) -> tuple
         inverse = slope.index_select(0, span).mul_(step).add_(value.index_select(0, span))
         key = (inverse.clamp_(min=0).float().view(torch.int32).long() << 32).add_(_LAST - span)
         buffer.scatter_reduce_(0, step.add_(first.index_select(0, span)), key, "amax")
-    seen = (buffer >= 0).nonzero().squeeze(1)
-    return seen, face.index_select(0, _LAST - (buffer.index_select(0, seen) & _LAST))
+    covered = (buffer >= 0).nonzero().squeeze(1)
+    return covered, face.index_select(0, _LAST - (buffer.index_select(0, covered) & _LAST))
 
 
 def _spans(
     screen: Tensor, triangles: Tensor, size: int, near: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The runs of pixels that each front-facing triangle covers in a pixel row, by ascending triangle.
+    """Lists the runs of pixels that each front-facing triangle covers in a pixel row, by ascending triangle.
 
     Returns:
         For each span: its first pixel in the flattened pictures, its number of pixels (>= 1), the inverse
@@ -182,10 +190,7 @@ def _spans(
     wa, wb, wc = (
         depth_all.view(-1)[corner.index_select(0, face) * batch + image].reciprocal_() for corner in corners
     )
-    # The inverse depth is linear on the screen: w = wa + gx (x - xa) + gy (y - ya).
-    gx = ((wc - wa) * (yb - ya) - (wb - wa) * (yc - ya)) / area
-    gy = ((wb - wa) * (xc - xa) - (wc - wa) * (xb - xa)) / area
-    origin = wa - gx * xa - gy * ya
+    gx, gy, origin = _depth_plane((xa, xb, xc), (ya, yb, yc), (wa, wb, wc), area)
     (xa, ya), (xb, yb) = _by_height(xa, ya, xb, yb)
     (xa, ya), (xc, yc) = _by_height(xa, ya, xc, yc)
     (xb, yb), (xc, yc) = _by_height(xb, yb, xc, yc)
@@ -198,12 +203,12 @@ def _spans(
     )
     xa, ya, xb, yb = (plane.index_select(0, row) for plane in (xa, ya, xb, yb))
     below = y - ya
-    one = (xa + below * long.index_select(0, row)).ceil_()
+    long_end = (xa + below * long.index_select(0, row)).ceil_()
     upper, lower = upper.index_select(0, row), lower.index_select(0, row)
-    two = torch.where(y < yb, xa + below * upper, xb + (y - yb) * lower).ceil_()
+    bent_end = torch.where(y < yb, xa + below * upper, xb + (y - yb) * lower).ceil_()
     right = bend_right.index_select(0, row)
-    begin = torch.where(right, one, two).clamp_(min=0)
-    count = torch.where(right, two, one).clamp_(max=size).sub_(begin)
+    begin = torch.where(right, long_end, bent_end).clamp_(min=0)
+    count = torch.where(right, bent_end, long_end).clamp_(max=size).sub_(begin)
     used = (count > 0).nonzero().squeeze(1)
     row, y, begin = row.index_select(0, used), y.index_select(0, used), begin.index_select(0, used)
     slope = gx.index_select(0, row)
@@ -212,9 +217,20 @@ def _spans(
     return first, count.index_select(0, used).long(), slope, value, face.index_select(0, row)
 
 
+def _depth_plane(
+    x: tuple[Tensor, ...], y: tuple[Tensor, ...], w: tuple[Tensor, ...], area: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Computes slopes in u and v and the value at the origin of the inverse depth, which is linear on the screen."""
+    (xa, xb, xc), (ya, yb, yc), (wa, wb, wc) = x, y, w
+    gx = ((wc - wa) * (yb - ya) - (wb - wa) * (yc - ya)) / area
+    gy = ((wb - wa) * (xc - xa) - (wc - wa) * (xb - xa)) / area
+    return gx, gy, wa - gx * xa - gy * ya
+
+
 def _by_height(
     xa: Tensor, ya: Tensor, xb: Tensor, yb: Tensor
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Orders two corners by v, the upper one first."""
     swap = yb < ya
     return (
         (torch.where(swap, xb, xa), torch.minimum(ya, yb)),
@@ -223,7 +239,7 @@ def _by_height(
 
 
 def _chunks(count: Tensor) -> list[slice]:
-    """Cut spans into runs of at most about ``_CHUNK`` pixels, so that memory stays bounded."""
+    """Cuts spans into runs of at most about ``_CHUNK`` pixels, so that memory stays bounded."""
     n = count.shape[0]
     ends = count.cumsum(0)
     total = int(ends[-1]) if n else 0
@@ -235,7 +251,7 @@ def _chunks(count: Tensor) -> list[slice]:
 
 
 def _barycentric(screen: Tensor, vertex: Tensor, pixel: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Perspective-correct weights (P, 3) and depth (P,) at the pixel centres, differentiable."""
+    """Computes perspective-correct weights (P, 3) and depth (P,) at the pixel centres, differentiable."""
     planes = screen.reshape(-1, 3).t().contiguous().unbind(0)
     ids = vertex.t().contiguous().unbind(0)
     # In float64: the edge functions of a sliver are small differences of large products, and one zero sum

@@ -1,4 +1,4 @@
-"""From a face model and theta to a picture."""
+"""The renderer: from a face model and theta to a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facegpt.rendering.shading import shade, vertex_normals
 
 
 class RenderableModel(Protocol):
-    """What the renderer needs of a face model; ``facegpt.morphable.FaceModel`` has it."""
+    """The part of a face model that the renderer needs, as ``facegpt.morphable.FaceModel`` has it."""
 
     @property
     def triangles(self) -> Tensor: ...
@@ -27,7 +27,7 @@ class RenderableModel(Protocol):
 
 
 class RenderableTheta(Protocol):
-    """What the renderer needs of theta; ``facegpt.morphable.Theta`` has it."""
+    """The part of theta that the renderer needs, as ``facegpt.morphable.Theta`` has it."""
 
     @property
     def shape(self) -> Tensor: ...
@@ -50,7 +50,7 @@ class RenderableTheta(Protocol):
 
 @dataclass(frozen=True)
 class Rendering:
-    """A rendered batch. All of it is differentiable but ``mask`` and which triangle a pixel sees.
+    """A rendered batch of faces, differentiable but for ``mask`` and which triangle a pixel sees.
 
     ``image`` (B, 3, H, W) linear RGB, 0 in the background and not clamped; ``mask`` (B, H, W) bool, true on
     the face; ``fragments`` what each pixel sees; ``vertices_camera`` (B, V, 3) metres, camera frame;
@@ -66,7 +66,7 @@ class Rendering:
     normals: Tensor | None = None
 
     def over(self, background: Tensor) -> Tensor:
-        """The picture (B, 3, H, W) with ``background`` (B, 3, H, W) where no face is."""
+        """Fills ``background`` (B, 3, H, W) in where no face is: (B, 3, H, W)."""
         return torch.where(self.mask.unsqueeze(1), self.image, background)
 
 
@@ -79,7 +79,7 @@ def render(
     albedo: Tensor | None = None,
     with_normals: bool = False,
 ) -> Rendering:
-    """Render faces.
+    """Renders faces.
 
     The light is evaluated at the vertices and its radiance interpolated (triangles are of a pixel's size).
 
@@ -94,22 +94,30 @@ def render(
     Returns:
         Rendering.
     """
-    canonical = face_model.vertices(theta.shape, theta.expression)
+    in_head = face_model.vertices(theta.shape, theta.expression)
     rotation = theta.rotation
-    vertices = to_camera(canonical, rotation, theta.translation)
+    in_camera = to_camera(in_head, rotation, theta.translation)
     camera = Camera(size, focal_multiplier)
-    landmarks = to_camera(face_model.landmarks(canonical, rotation), rotation, theta.translation)
+    landmarks = to_camera(face_model.landmarks(in_head, rotation), rotation, theta.translation)
     colours = face_model.albedo(theta.albedo) if albedo is None else albedo
-    fragments = rasterize(camera.screen(vertices), face_model.triangles, size)
-    normals = vertex_normals(vertices, face_model.triangles)
+    fragments = rasterize(camera.screen(in_camera), face_model.triangles, size)
+    normals = vertex_normals(in_camera, face_model.triangles)
     radiance = shade(colours, normals, theta.lighting)
     image = _planes(fragments, interpolate(fragments, radiance))
     pixel_normals = None
     if with_normals:
-        seen = torch.nn.functional.normalize(interpolate(fragments, normals), dim=-1)
-        pixel_normals = _planes(fragments, seen)
-    return Rendering(image, fragments.mask, fragments, vertices, camera.project(landmarks)[0], pixel_normals)
+        unit_normals = torch.nn.functional.normalize(interpolate(fragments, normals), dim=-1)
+        pixel_normals = _planes(fragments, unit_normals)
+    return Rendering(
+        image=image,
+        mask=fragments.mask,
+        fragments=fragments,
+        vertices_camera=in_camera,
+        landmarks2d=camera.project(landmarks)[0],
+        normals=pixel_normals,
+    )
 
 
 def _planes(fragments: Fragments, values: Tensor) -> Tensor:
+    """Spreads per-fragment values (P, C) over the picture, channels first: (B, C, H, W)."""
     return fragments.dense(values).permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def axis_angle_to_matrix(rotation_vector: Tensor) -> Tensor:
-    """Rotation matrices of axis-angle vectors (Rodrigues' formula), differentiable everywhere, also at zero.
+    """Computes rotation matrices of axis-angle vectors (Rodrigues' formula), differentiable everywhere, also at zero.
 
     Args:
         rotation_vector: (..., 3), the axis times the angle in radians.
@@ -31,7 +31,7 @@ def axis_angle_to_matrix(rotation_vector: Tensor) -> Tensor:
 
 
 def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
-    """Axis-angle vectors of rotation matrices, by way of the best-conditioned of four quaternion formulas.
+    """Computes axis-angle vectors of rotation matrices, by way of the best-conditioned of four quaternion formulas.
 
     Args:
         rotation: (..., 3, 3), orthonormal with determinant 1.
@@ -71,7 +71,7 @@ def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
 
 
 def euler_to_matrix(yaw_deg: Tensor, pitch_deg: Tensor, roll_deg: Tensor) -> Tensor:
-    """Rotation matrices of Pose_Para angles (AFLW2000-3D, 300W-LP), in degrees.
+    """Computes rotation matrices of Pose_Para angles (AFLW2000-3D, 300W-LP), in degrees.
 
     ``R = Rx(-pitch) Ry(-yaw) Rz(-roll)`` with the usual right-handed elementary rotations, which is the
     product ``R_x(pitch) R_y(yaw) R_z(roll)`` of 3DDFA's ``RotationMatrix.m``, whose elementary matrices are
@@ -95,7 +95,7 @@ def euler_to_matrix(yaw_deg: Tensor, pitch_deg: Tensor, roll_deg: Tensor) -> Ten
 
 
 def matrix_to_euler(rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pose_Para angles of rotation matrices: the inverse of ``euler_to_matrix``.
+    """Computes Pose_Para angles of rotation matrices: the inverse of ``euler_to_matrix``.
 
     Args:
         rotation: (..., 3, 3).

@@ -13,7 +13,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 def sh_basis(normals: Tensor) -> Tensor:
-    """The nine real spherical harmonics of bands 0 to 2.
+    """Evaluates the nine real spherical harmonics of bands 0 to 2.
 
     Args:
         normals: (..., 3) unit vectors, camera frame.
@@ -40,10 +40,10 @@ def sh_basis(normals: Tensor) -> Tensor:
 
 
 def shade(albedo: Tensor, normals: Tensor, lighting: Tensor) -> Tensor:
-    """Radiance of a diffuse surface: ``albedo * (Y(n) @ L)``.
+    """Computes the radiance of a diffuse surface: ``albedo * (Y(n) @ L)``.
 
     The lighting takes in the cosine lobe's and 1/pi's factors of each band: it is what a fit or a network
-    finds, not a radiance map. Nothing is clamped here: a strong light from one side can make the far side
+    estimates, not a radiance map. Nothing is clamped here: a strong light from one side can make the far side
     negative.
 
     Args:
@@ -58,7 +58,7 @@ def shade(albedo: Tensor, normals: Tensor, lighting: Tensor) -> Tensor:
 
 
 def fit_light(response: Tensor, linear: Tensor) -> Tensor:
-    """Lighting (9, 3) that brings a face nearest to the pixels, by least squares in linear RGB.
+    """Fits the lighting (9, 3) that brings a face nearest to the pixels, by least squares in linear RGB.
 
     For each channel c it minimises ``sum_p (linear[p, c] - response[p, :, c] @ L[:, c])^2``, where
     ``response[p, k, c]`` is the albedo at pixel p times the k-th spherical harmonic of its normal; of many solutions,
@@ -71,7 +71,7 @@ def fit_light(response: Tensor, linear: Tensor) -> Tensor:
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Unit normals at the vertices: the sum of the adjacent triangles' normals, weighted by area.
+    """Computes unit normals at the vertices: the sum of the adjacent triangles' normals, weighted by area.
 
     Args:
         vertices: (B, V, 3).
@@ -95,7 +95,7 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:
-    """The sRGB curve of IEC 61966-2-1, differentiable, on linear values clamped to [0, 1]."""
+    """Applies the sRGB curve of IEC 61966-2-1, differentiable, on linear values clamped to [0, 1]."""
     clamped = linear.clamp(0, 1)
     # The power's derivative is infinite at 0, and 0 times infinity is nan in the branch that is not taken.
     curve = 1.055 * clamped.clamp(min=0.0031308).pow(1 / 2.4) - 0.055
@@ -103,7 +103,7 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
 
 
 def srgb_to_linear(srgb: Tensor) -> Tensor:
-    """The inverse of ``linear_to_srgb``, differentiable, on values clamped to [0, 1]."""
+    """Applies the inverse of ``linear_to_srgb``, differentiable, on values clamped to [0, 1]."""
     clamped = srgb.clamp(0, 1)
     curve = ((clamped.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4)
     return torch.where(clamped <= 0.04045, clamped / 12.92, curve)

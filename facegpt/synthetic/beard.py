@@ -1,4 +1,4 @@
-"""Beards: where they grow on a head model, what they do to its colours and how far they stand off its skin."""
+"""Beards: where they grow on a head model, their colours and their length."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import skin_of_head
 
 F32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -20,7 +21,7 @@ _EYES = 0.092
 
 @dataclass(frozen=True)
 class BeardGrounds:
-    """Where hair grows in a face, each (V,) in 0..1: above the lips, on the chin, on cheeks and jaw."""
+    """The areas where a beard grows, each (V,) in 0..1: above the lips, on the chin, on cheeks and jaw."""
 
     moustache: Tensor
     chin: Tensor
@@ -29,7 +30,7 @@ class BeardGrounds:
 
 @cache
 def beard_grounds(model: FaceModel) -> BeardGrounds:
-    """Finds them by the landmarks of the mean face."""
+    """Finds the areas of a face model by the landmarks of its mean face."""
     points = model.landmarks(model.mean[None], torch.eye(3)[None])[0].numpy()
     unit = float(np.linalg.norm(points[45] - points[36])) / _EYES
     x, y, z = (model.mean / unit).numpy().T
@@ -46,7 +47,7 @@ def beard_grounds(model: FaceModel) -> BeardGrounds:
 
     upper, lower = outline([51, 52, 53, 54]), outline([57, 56, 55, 54])
     corner, nose, side = points[54], points[33], points[15]
-    front = above(z - side[2] + 0.012, 0.012) * (model.regions.numpy() == 0)
+    front = above(z - side[2] + 0.012, 0.012) * skin_of_head(model).numpy()
     below_nose = above(nose[1] + 0.001 - y)
     moustache = below_nose * above(y - upper - 0.001) * above(corner[0] + 0.006 - aside, 0.006)
     chin = above(lower - 0.003 - y) * above(corner[0] + 0.004 - aside, 0.008)
@@ -58,8 +59,8 @@ def beard_grounds(model: FaceModel) -> BeardGrounds:
 
 
 def grow_beards(rng: Rng, model: FaceModel, albedo: Tensor) -> tuple[Tensor, Tensor]:
-    """Beards on two of five heads: `albedo` (B,V,3), linear RGB, with them, and how far (B,V,1), metres, their hair
-    stands off the skin.
+    """Draws beards on two of five heads; returns `albedo` (B,V,3), linear RGB, with them, and the distance (B,V,1) in
+    metres of their surface from the skin.
     """
     grounds = beard_grounds(model)
     count, vertices = albedo.shape[:2]

@@ -1,4 +1,4 @@
-"""Synthetic portraits with known theta: rendered, dressed, photographed. The same seed gives the same pictures."""
+"""Synthetic portraits with known theta: heads in a picture, as a camera takes it. A seed determines all of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import skin_of_head
 from facegpt.synthetic import hair, lines, props
 from facegpt.synthetic.creases import creases
 from facegpt.synthetic.heads import Heads, draw_heads
@@ -24,8 +25,8 @@ U8 = npt.NDArray[np.uint8]
 
 @dataclass
 class SyntheticFaces:
-    """A batch: images (B,W,W,3) uint8 sRGB, theta of each, landmarks2d (B,68,2) px, covered (B,) share of the
-    face hidden, perspective (B,) the camera's distance in units of theta's.
+    """A batch of portraits: images (B,W,W,3) uint8 sRGB, theta of each, landmarks2d (B,68,2) px, covered (B,) share of
+    the face hidden, perspective (B,) the camera's distance in units of theta's.
     """
 
     images: U8
@@ -50,10 +51,10 @@ def render_faces(
     samples = [sample_face(rng, model, without) for _ in range(count)]
     theta = stack(samples)
     with torch.no_grad():
-        heads = draw_heads(model, theta, samples, rng, size, without)
+        heads = draw_heads(model, theta, samples, rng, size, without=without)
     images, covered = [], []
     for i, sample in enumerate(samples):
-        picture, hidden = dress(rng, heads, i, model, sample, without)
+        picture, hidden = dress(rng, heads, i, model, sample, without=without)
         taken = photograph(rng, picture)
         images.append(developed(picture) if "camera" in without else taken)
         covered.append(hidden)
@@ -64,8 +65,8 @@ def render_faces(
 
 
 def render_samples(model: FaceModel, samples: list[FaceSample], seed: int, size: int = 224) -> SyntheticFaces:
-    """Renders given faces at `size` px; face i's hair, things in front, background, camera and file follow from `seed`
-    and i alone, so that two lists that differ in one parameter give pictures that differ in what it causes.
+    """Renders given faces at `size` px; face i's hair, occluders, background, camera and file follow from `seed` and i
+    alone, so that two lists that differ in one parameter give pictures that differ in its effects alone.
     """
     cv2.setNumThreads(1)
     theta = stack(samples)
@@ -84,7 +85,7 @@ def render_samples(model: FaceModel, samples: list[FaceSample], seed: int, size:
 
 
 def concatenate(parts: list[SyntheticFaces]) -> SyntheticFaces:
-    """Several batches as one."""
+    """Joins several batches into one."""
     return SyntheticFaces(
         np.concatenate([part.images for part in parts]),
         Theta.concatenate([part.theta for part in parts]),
@@ -102,8 +103,8 @@ def dress(
     sample: FaceSample,
     without: Collection[str] = (),
 ) -> tuple[F32, float]:
-    """Puts head `index` of `heads` into a picture with hair, glasses, clothes and things in front, but `without` some;
-    returns it and the hidden share.
+    """Puts head `index` of `heads` into a picture with hair, glasses, clothes and occluders, `without` some of these;
+    returns the picture (W,W,3) and the hidden share of the face.
     """
 
     def kept(part: str, bare: F32, dressed: F32) -> F32:
@@ -126,18 +127,22 @@ def dress(
     bald = rng.random() < 0.15
     skin = (np.clip(sample_skin(model, sample) * brightness, 0, 1) ** (1 / 2.2)).astype(np.float32)
     if not bald:
-        picture = kept("hair", picture, hair.hair_behind(rng, picture, texture, crown, chin, ears))
+        picture = kept(
+            "hair", picture, hair.hair_behind(rng, picture, texture, crown=crown, chin=chin, ears=ears)
+        )
     picture = props.blend(picture, _soft(heads.neck[index] + mask), face)
     if rng.random() < 0.8:
         picture = kept("clothes", picture, props.clothes(rng, picture, chin, upright, max(width, 0.3 * size)))
     if "creases" not in without:
-        face = _creased(rng.spawn(1)[0], face, mask, landmarks, model, sample)
+        face = _creased(rng.spawn(1)[0], face, mask, landmarks, model=model, sample=sample)
     picture = props.blend(picture, _soft(mask), _lined(rng, face, mask, landmarks, without))
     before = picture
     if not bald and rng.random() < 0.6:
-        picture = kept("hair", picture, hair.fringe(rng, picture, texture, crown, brows, ears))
+        picture = kept(
+            "hair", picture, hair.fringe(rng, picture, texture, crown=crown, brows=brows, ears=ears)
+        )
     if not bald and rng.random() < 0.3:
-        picture = kept("hair", picture, hair.locks(rng, picture, texture, ears, chin, crown))
+        picture = kept("hair", picture, hair.locks(rng, picture, texture, ears=ears, chin=chin, crown=crown))
     if rng.random() < 0.22:
         picture = kept("glasses", picture, props.glasses(rng, picture, landmarks))
     if rng.random() < 0.07:
@@ -151,13 +156,14 @@ def dress(
 
 
 def _soft(mask: F32) -> F32:
+    """Softens the edge of a mask inwards."""
     return np.asarray(np.minimum(cv2.GaussianBlur(mask, (0, 0), 0.5), mask), np.float32)
 
 
 def _creased(
     rng: np.random.Generator, face: F32, mask: F32, landmarks: F32, model: FaceModel, sample: FaceSample
 ) -> F32:
-    """`face` with the creases of its actions, in a darker tone of its skin."""
+    """Darkens `face` (W,W,3) where its actions crease the skin."""
     actions = dict(zip(model.expression_names, sample.expression.tolist(), strict=True))
     shade = creases(rng, len(face), landmarks, actions) * mask
     tone = (np.array((0.6, 0.45, 0.4)) * rng.uniform(0.4, 1.0)).astype(np.float32)
@@ -165,7 +171,7 @@ def _creased(
 
 
 def _lined(rng: np.random.Generator, face: F32, mask: F32, landmarks: F32, without: Collection[str]) -> F32:
-    """`face` with what is too fine for its vertices, each kind of line in a tone of its own."""
+    """Draws what is finer than the vertices onto `face` (W,W,3), each kind of line in a tone of its own."""
     size = len(face)
     for part, draw, tone in (
         ("folds", lines.folds, (0.6, 0.45, 0.4)),
@@ -181,11 +187,12 @@ def _lined(rng: np.random.Generator, face: F32, mask: F32, landmarks: F32, witho
 
 @cache
 def _skin_model(model: FaceModel) -> tuple[F32, F32]:
-    rows = model.regions == 0
+    """Averages the albedo model over the skin: mean (3,) and modes (A,3)."""
+    rows = skin_of_head(model)
     return model.albedo_mean[rows].mean(0).numpy(), model.albedo_basis[:, rows].mean(1).numpy()
 
 
 def sample_skin(model: FaceModel, sample: FaceSample) -> F32:
-    """Mean skin albedo (3,) of a sample, linear RGB."""
+    """Computes the mean skin albedo (3,) of a sample, linear RGB."""
     mean, basis = _skin_model(model)
     return np.asarray(np.clip(mean + sample.albedo @ basis, 0, 1), np.float32)

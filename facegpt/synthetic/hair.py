@@ -15,13 +15,14 @@ Rng = np.random.Generator
 
 
 def hair_texture(rng: Rng, size: int, colour: F32) -> F32:
-    """Strands: noise stretched along a direction, in the hair's colour."""
+    """Draws strands: noise stretched along a direction, in the hair's colour."""
     fine = int(rng.integers(8, 60))
     strands = noise(rng, size, (int(rng.integers(2, 7)), fine)) * 0.16 + noise(rng, size, (4, 4)) * 0.12
     return np.clip(colour * np.exp(strands), 0, 1).astype(np.float32)
 
 
 def _ring(centre: F32, up: F32, right: F32, radii: F32) -> F32:
+    """Places points (N,2) around `centre` at `radii` (N,), evenly by angle."""
     angles = np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
     return np.asarray(
         centre + radii[:, None] * (np.cos(angles)[:, None] * up + np.sin(angles)[:, None] * right), np.float32
@@ -29,7 +30,7 @@ def _ring(centre: F32, up: F32, right: F32, radii: F32) -> F32:
 
 
 def hair_behind(rng: Rng, picture: F32, texture: F32, crown: F32, chin: F32, ears: F32) -> F32:
-    """Hair that falls behind the head: a ragged blob around the skull, short to far below the chin."""
+    """Draws hair that falls behind the head: a ragged blob around the skull, short to far below the chin."""
     size = len(picture)
     up, width = crown - chin, np.linalg.norm(ears[1] - ears[0])
     length = float(np.linalg.norm(up))
@@ -50,7 +51,7 @@ def hair_behind(rng: Rng, picture: F32, texture: F32, crown: F32, chin: F32, ear
 
 
 def fringe(rng: Rng, picture: F32, texture: F32, crown: F32, brows: F32, ears: F32) -> F32:
-    """Hair over the forehead and down the temples: a band between a skull line and a ragged hairline."""
+    """Draws hair over the forehead and down the temples: a band between a skull line and a ragged hairline."""
     size = len(picture)
     left, right = ears
     down = (brows.mean(0) - crown).astype(np.float32)
@@ -71,7 +72,7 @@ def fringe(rng: Rng, picture: F32, texture: F32, crown: F32, brows: F32, ears: F
 
 
 def locks(rng: Rng, picture: F32, texture: F32, ears: F32, chin: F32, crown: F32) -> F32:
-    """Long hair in front of ears and cheeks, on one side or both."""
+    """Draws long hair in front of ears and cheeks, on one side or both."""
     size = len(picture)
     up = (crown - chin) / max(float(np.linalg.norm(crown - chin)), 1e-3)
     width = float(np.linalg.norm(ears[1] - ears[0]))
@@ -90,7 +91,7 @@ def locks(rng: Rng, picture: F32, texture: F32, ears: F32, chin: F32, crown: F32
 
 
 def hat(rng: Rng, picture: F32, crown: F32, brows: F32, ears: F32) -> F32:
-    """A cap, a woollen hat or one with a brim, from above the brows to beyond the crown."""
+    """Draws a cap, a woollen hat or one with a brim, from above the brows to beyond the crown."""
     size = len(picture)
     width = float(np.linalg.norm(ears[1] - ears[0]))
     middle = brows.mean(0)

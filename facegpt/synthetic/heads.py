@@ -1,4 +1,4 @@
-"""Heads on their necks as a renderer shows them: lit, self-shadowed, shining, bearded; nothing around them yet."""
+"""Rendered heads on necks, with light, self-shadow, shine and beards; without hair, background and props."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ F32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Heads:
-    """A batch of rendered heads: pixels (B,W,W,3) sRGB in 0..1, what is head and what is neck (B,W,W) in 0..1,
+    """A batch of rendered heads: pixels (B,W,W,3) sRGB in 0..1, masks `head` and `neck` (B,W,W) of 0 and 1,
     landmarks (B,68,2) and crown (B,2) in px.
     """
 
@@ -48,9 +48,7 @@ def draw_heads(
     size: int,
     without: Collection[str] = (),
 ) -> Heads:
-    """Renders `theta` (B) at `size` px as cameras of each sample's distance see it; `without` as `render_faces` has
-    it.
-    """
+    """Renders `theta` (B) at `size` px with a camera at each sample's distance; `without` as in `render_faces`."""
     factor = torch.tensor([sample.perspective for sample in samples])
     translation = theta.translation * torch.stack(
         [torch.ones_like(factor), torch.ones_like(factor), factor], 1
@@ -64,19 +62,21 @@ def draw_heads(
     albedo = (skin if "beard" in without else bearded) * (1 + mottle)
     light = theta.lighting
     depth = torch.from_numpy(rng.uniform(0.5, 1.3, (len(samples), 1)).astype(np.float32))
-    left = torch.ones_like(albedo[..., :1])
+    unshadowed = torch.ones_like(albedo[..., :1])
     if "self-shadow" not in without:
-        left = (self_shadow(model)(light, rotation) ** depth)[..., None]
+        unshadowed = (self_shadow(model)(light, rotation) ** depth)[..., None]
     points, triangles = to_camera(local, rotation, translation), model.triangles
     throat = torch.from_numpy(
         rng.uniform((0.4, 0.3, 0.6), (1.0, 0.9, 1.1), (len(samples), 3)).astype(np.float32)
     )
     if (neck := neck_of(model)) is not None:
-        longer = neck.joined(points, rotation, rng)
+        with_neck = neck.joined(points, rotation, rng)
         if "neck" not in without:
-            points, triangles = longer, torch.cat([triangles, neck.triangles])
+            points, triangles = with_neck, torch.cat([triangles, neck.triangles])
             albedo, length = neck.extended(albedo), neck.extended(length)
-            left = neck.extended(left * (1 + neck.under * (throat[:, None, :1] - 1)), throat[:, 1:])
+            unshadowed = neck.extended(
+                unshadowed * (1 + neck.under * (throat[:, None, :1] - 1)), throat[:, 1:]
+            )
     normals = vertex_normals(points, triangles)
     if "beard" not in without:
         points = points + normals * length
@@ -85,7 +85,7 @@ def draw_heads(
     image = torch.div(fragments.pixel, size * size, rounding_mode="floor")
     lighting = light.view(-1, 9, 3)
     irradiance = (sh_basis(facing)[:, :, None] * lighting[image]).sum(1).clamp(min=0.02)
-    colour = interpolate(fragments, albedo) * irradiance * interpolate(fragments, left)
+    colour = interpolate(fragments, albedo) * irradiance * interpolate(fragments, unshadowed)
     shine = _specular(rng, facing, lighting, image, len(samples))
     colour = colour if "shine" in without else colour + shine
     picture = linear_to_srgb(fragments.dense(colour.clamp(0, 1)))
@@ -105,7 +105,7 @@ def draw_heads(
 def _specular(
     rng: np.random.Generator, normals: torch.Tensor, lighting: torch.Tensor, image: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """A Blinn lobe (P,3) towards the dominant light, viewer straight ahead: wet or oily skin and eyes."""
+    """Computes a Blinn lobe (P,3) towards the dominant light, viewer straight ahead: wet or oily skin and eyes."""
     dominant = lighting[:, [3, 1, 2]].mean(-1)
     half = torch.nn.functional.normalize(dominant, dim=-1) + torch.tensor([0.0, 0.0, 1.0])
     half = torch.nn.functional.normalize(half, dim=-1)

@@ -1,7 +1,7 @@
-"""What is darkest in a face and too fine for the colours of a head model's vertices: the edges and creases of lids,
-brows, lips, the folds beside the mouth.
+"""Dark lines of a face that are finer than the vertices of a head model: edges and creases of lids, brows, lips, the
+folds beside the mouth.
 
-All is drawn along a face's 68 landmarks, as shade in 0..1 at several times the picture's resolution.
+They are drawn along the 68 landmarks, as shade in 0..1 at four times the picture's resolution.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
 _FINE = 4
-_SEEN = 0.4
-"""An eye narrower than this share of the other is on the far side of a turned head: nothing is drawn there."""
+_VISIBLE = 0.4
+"""An eye narrower than this share of the other is on the far side of a turned head, where nothing is drawn."""
 # Outer corner, upper lid, inner corner, lower lid and brow (both from outside), wing of the nose, corner of the mouth.
 SIDES = (
     (36, (37, 38), 39, (41, 40), (17, 18, 19, 20, 21), 31, 48),
@@ -25,7 +25,7 @@ SIDES = (
 
 
 class Shade:
-    """A picture's worth of drawn darkness; lengths and places in the picture's pixels."""
+    """A canvas of darkness in 0..1 for one picture; lengths and places are in its pixels."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -36,7 +36,9 @@ class Shade:
         thick = max(1, round(width * _FINE))
         self._add(
             points,
-            lambda drawn, places: cv2.polylines(drawn, [places], False, 1.0, thick, cv2.LINE_AA, 4),
+            lambda drawn, places: cv2.polylines(
+                drawn, [places], False, 1.0, thickness=thick, lineType=cv2.LINE_AA, shift=4
+            ),
             strength,
             blur,
             thick,
@@ -70,26 +72,28 @@ class Shade:
         np.maximum(window, drawn * np.float32(strength), out=window)
 
     def small(self) -> F32:
-        """The shade (size,size) of each pixel."""
+        """Reduces the canvas to the shade (size,size) of each pixel."""
         size = (self.size, self.size)
         return np.asarray(
             cv2.resize(self.values, size, interpolation=cv2.INTER_AREA).clip(0, 0.95), np.float32
         )
 
 
-def seen_sides(landmarks: F32) -> list[bool]:
+def visible_sides(landmarks: F32) -> list[bool]:
+    """Tells of the right and the left side of the face whether its eye is wide enough to be seen."""
     lengths = [float(np.linalg.norm(landmarks[side[0]] - landmarks[side[2]])) for side in SIDES]
-    return [length >= max(_SEEN * max(lengths), 3) for length in lengths]
+    return [length >= max(_VISIBLE * max(lengths), 3) for length in lengths]
 
 
 def upwards(landmarks: F32) -> F32:
+    """Computes the unit vector (2,) from the chin to the bridge of the nose."""
     up = landmarks[27] - landmarks[8]
     return np.asarray(up / max(float(np.linalg.norm(up)), 1e-3), np.float32)
 
 
 def eyelids(rng: Rng, size: int, landmarks: F32) -> F32:
-    """Shade (size,size) of lashes and made-up edges, creases, folds that hang over the lid, and bags below the eyes of
-    `landmarks` (68,2) px.
+    """Draws the shade (size,size) of lashes and made-up edges, creases, folds that hang over the lid, and bags below
+    the eyes of `landmarks` (68,2) px.
     """
     shade, up = Shade(size), upwards(landmarks)
     lash, lash_width = rng.uniform(0.1, 1.0) * (rng.random() < 0.85), rng.uniform(0.05, 0.22)
@@ -97,8 +101,8 @@ def eyelids(rng: Rng, size: int, landmarks: F32) -> F32:
     fold = rng.uniform(0, 0.6) * (rng.random() < 0.6)
     bag, lower, flick = rng.uniform(0, 0.5), rng.uniform(0, 0.7), rng.uniform(0, 0.25)
     tailed = rng.random() < 0.5
-    for side, seen in zip(SIDES, seen_sides(landmarks), strict=True):
-        if not seen:
+    for side, visible in zip(SIDES, visible_sides(landmarks), strict=True):
+        if not visible:
             continue
         corner, upper, end, under = (landmarks[list(np.atleast_1d(index))] for index in side[:4])
         length = float(np.linalg.norm(corner - end))
@@ -114,12 +118,12 @@ def eyelids(rng: Rng, size: int, landmarks: F32) -> F32:
 
 
 def brows(rng: Rng, size: int, landmarks: F32) -> F32:
-    """Shade (size,size) of brows, thin to bushy."""
+    """Draws the shade (size,size) of brows, thin to bushy."""
     shade, up = Shade(size), upwards(landmarks)
     strength, width, drop = rng.uniform(0, 0.9), rng.uniform(0.06, 0.3), rng.normal() * 0.05
-    for side, seen in zip(SIDES, seen_sides(landmarks), strict=True):
+    for side, visible in zip(SIDES, visible_sides(landmarks), strict=True):
         length = float(np.linalg.norm(landmarks[side[0]] - landmarks[side[2]]))
-        if seen:
+        if visible:
             line = landmarks[list(side[4])] - up * drop * length
             shade.line(line[:2], 0.6 * width * length, strength, 0.05 * length)
             shade.line(line[1:], width * length, strength, 0.06 * length)
@@ -127,10 +131,10 @@ def brows(rng: Rng, size: int, landmarks: F32) -> F32:
 
 
 def lips(rng: Rng, size: int, landmarks: F32) -> F32:
-    """Shade (size,size) of painted or dark lips, the line where they meet and the hollow below them."""
+    """Draws the shade (size,size) of painted or dark lips, the line where they meet and the hollow below them."""
     shade, up = Shade(size), upwards(landmarks)
     length = float(np.linalg.norm(landmarks[54] - landmarks[48]))
-    if not all(seen_sides(landmarks)) or length < 4:
+    if not all(visible_sides(landmarks)) or length < 4:
         return shade.small()
     paint, between, hollow = rng.uniform(-0.3, 0.6), rng.uniform(0, 0.8), rng.uniform(-0.2, 0.4)
     upper = np.concatenate([landmarks[48:55], landmarks[64:59:-1]])
@@ -147,19 +151,19 @@ def lips(rng: Rng, size: int, landmarks: F32) -> F32:
 
 
 def folds(rng: Rng, size: int, landmarks: F32) -> F32:
-    """Shade (size,size) of the folds that run from the wings of the nose past the corners of the mouth."""
+    """Draws the shade (size,size) of the folds that run from the wings of the nose past the corners of the mouth."""
     shade, up = Shade(size), upwards(landmarks)
     strength, reach = rng.uniform(-0.3, 0.55), rng.uniform(0.1, 0.6)
     width = rng.uniform(0.04, 0.16)
-    for side, seen in enumerate(seen_sides(landmarks)):
+    for side, visible in enumerate(visible_sides(landmarks)):
         curve, length = fold_curve(landmarks, side, up, reach)
-        if seen:
+        if visible:
             shade.line(curve, width * length, strength, width * length * 0.7)
     return shade.small()
 
 
 def fold_curve(landmarks: F32, side: int, up: F32, reach: float) -> tuple[F32, float]:
-    """The fold (5,2) px from the wing of the nose past the corner of the mouth, and the eye's length, its measure."""
+    """Places a fold (5,2) px from the wing of the nose past the corner of the mouth; returns the eye's length, too."""
     outer, inner, wing, corner = (landmarks[SIDES[side][index]] for index in (0, 2, 5, 6))
     length = max(float(np.linalg.norm(outer - inner)), 1e-3)
     out = (outer - inner) / length

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegpt.morphable import FaceModel
+from facegpt.morphable.face_area import skin_of_head
 from facegpt.rendering import vertex_normals
 
 Rng = np.random.Generator
@@ -20,8 +21,8 @@ _RINGS = ((0.035, 0.96), (0.16, 1.25))
 
 @dataclass(frozen=True)
 class Neck:
-    """Two bands of triangles (F,3) below the open end of a head: vertices `loop` (N,) of the head, then two rings of N
-    new ones, numbered from the head's vertex count on.
+    """A neck: two bands of triangles (F,3) below the open end of a head: vertices `loop` (N,) of the head, then two
+    rings of N new ones, numbered from the head's vertex count on.
 
     `under` (V,1), 0..1, is how much a vertex of the head faces the throat: there it is dark on most photos.
     """
@@ -31,7 +32,7 @@ class Neck:
     under: Tensor
 
     def joined(self, points: Tensor, rotation: Tensor, rng: Rng) -> Tensor:
-        """`points` (B,V,3), camera frame, with the rings of a neck below each head: (B,V+2N,3).
+        """Adds the rings of a neck below each head to `points` (B,V,3), camera frame: (B,V+2N,3).
 
         A neck follows a turned head (`rotation` (B,3,3)) part of the way, leans back and widens towards the shoulders.
         """
@@ -49,9 +50,7 @@ class Neck:
         return torch.cat([points, *rings], 1)
 
     def extended(self, values: Tensor, times: Tensor | None = None) -> Tensor:
-        """Vertex values (B,V,C) with those of the open end, for each of the two rings `times` (B,2) as much if given,
-        carried down the neck: (B,V+2N,C).
-        """
+        """Repeats the values of the open end on both rings, scaled by `times` (B,2) if given: (B,V,C) to (B,V+2N,C)."""
         end = values[:, self.loop]
         if times is None:
             return torch.cat([values, end, end], 1)
@@ -61,11 +60,11 @@ class Neck:
 
 @cache
 def neck_of(model: FaceModel) -> Neck | None:
-    """The neck of `model`, or None if its surface has no open end below the face."""
+    """Builds the neck of `model`; None if its surface has no open end below the face."""
     triangles = model.triangles.numpy()
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    known = {(int(a), int(b)) for a, b in edges}
-    following = {a: b for a, b in known if (b, a) not in known}
+    directed = {(int(a), int(b)) for a, b in edges}
+    following = {a: b for a, b in directed if (b, a) not in directed}
     loops: list[list[int]] = []
     while following:
         loop = [next(iter(following))]
@@ -73,11 +72,11 @@ def neck_of(model: FaceModel) -> Neck | None:
             loop.append(after)
         loops.append(loop)
     mouth = float(model.landmarks(model.mean[None], torch.eye(3)[None])[0, 62, 1])
-    heights = model.mean[:, 1].numpy()
-    head = [loop for loop in loops if heights[loop].mean() < mouth and (model.regions[loop] == 0).all()]
-    if not head:
+    heights, skin = model.mean[:, 1].numpy(), skin_of_head(model)
+    below_mouth = [loop for loop in loops if heights[loop].mean() < mouth and skin[loop].all()]
+    if not below_mouth:
         return None
-    end = np.asarray(max(head, key=len))
+    end = np.asarray(max(below_mouth, key=len))
     onward = np.roll(np.arange(len(end)), -1)
     rows = [end, model.n_vertices + np.arange(len(end)), model.n_vertices + len(end) + np.arange(len(end))]
     bands = [

@@ -1,4 +1,4 @@
-"""What a rendered face is made of that can be left out, to measure what it is worth."""
+"""The parts of a rendered face that can be left out, to measure their effect on training."""
 
 from __future__ import annotations
 

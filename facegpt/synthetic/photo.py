@@ -1,4 +1,4 @@
-"""What a camera and a file do to a picture: exposure, colour cast, blur, noise, low resolution and compression."""
+"""The effects of camera and file on a picture: exposure, colour cast, blur, noise, low resolution and compression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 
 def developed(picture: F32) -> U8:
-    """`picture`, sRGB 0..1, as uint8, and nothing else done to it."""
+    """Converts `picture`, sRGB 0..1, to uint8 without any other change."""
     return np.asarray(np.clip(picture, 0, 1) * 255 + 0.5, np.uint8)
 
 

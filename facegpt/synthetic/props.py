@@ -1,10 +1,11 @@
-"""What stands behind, around and in front of a rendered face: backgrounds, glasses, hands and clothes.
+"""Backgrounds, glasses, clothes and occluders of rendered faces.
 
-All functions take and return float32 pictures (H,W,3) in sRGB 0..1 and draw in place of nothing: they return
-new arrays.
+All functions take float32 pictures (H,W,3) in sRGB 0..1 and return new ones.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,27 +16,27 @@ Rng = np.random.Generator
 
 
 def noise(rng: Rng, size: int, cells: tuple[int, int], channels: int = 1) -> F32:
-    """Smooth noise (size,size,channels) of unit variance, `cells` = (rows, columns) of its grid."""
+    """Draws smooth noise (size,size,channels) of unit variance, `cells` = (rows, columns) of its grid."""
     grid = rng.normal(size=(*cells, channels)).astype(np.float32)
     picture = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(picture.reshape(size, size, channels), np.float32)
 
 
 def blend(picture: F32, mask: F32, colour: F32) -> F32:
-    """`colour` over `picture` where `mask` (H,W) in 0..1 says so."""
+    """Blends `colour` over `picture` by `mask` (H,W) in 0..1."""
     alpha = mask[..., None]
     return np.asarray(picture * (1 - alpha) + colour * alpha, np.float32)
 
 
 def polygon(size: int, points: npt.NDArray[np.floating], blur: float) -> F32:
-    """Soft mask (size,size) of a polygon of points (N,2) in pixels."""
+    """Fills a soft mask (size,size) of a polygon of points (N,2) in pixels."""
     mask = np.zeros((size, size), np.float32)
     cv2.fillPoly(mask, [np.round(points * 8).astype(np.int32)], 1.0, cv2.LINE_AA, 3)
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur) if blur > 0.2 else mask, np.float32)
 
 
 def background(rng: Rng, size: int) -> F32:
-    """A plain, graded, blotched or cluttered background."""
+    """Draws a plain, graded, blotched or cluttered background."""
     picture = np.zeros((size, size, 3), np.float32) + rng.random(3).astype(np.float32) * 0.9
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     picture += ramp[:, None, None] * rng.normal() * 0.4 + ramp[None, :, None] * rng.normal() * 0.4
@@ -57,7 +58,7 @@ def background(rng: Rng, size: int) -> F32:
 
 
 def glasses(rng: Rng, picture: F32, landmarks: F32) -> F32:
-    """Spectacles or sunglasses on the two eyes."""
+    """Draws spectacles or sunglasses on the eyes of `landmarks` (68,2) px."""
     size = len(picture)
     eyes = np.stack([landmarks[36:42].mean(0), landmarks[42:48].mean(0)])
     across = eyes[1] - eyes[0]
@@ -73,21 +74,31 @@ def glasses(rng: Rng, picture: F32, landmarks: F32) -> F32:
     frame = np.zeros((size, size), np.float32)
     lens = np.zeros((size, size), np.float32)
     rounded = rng.random() < 0.5
-    for eye, own in zip(eyes, shrink, strict=True):
-        ratio = float(np.clip(own / max(max(shrink), 1e-3), 0.45, 1))
+    for eye, eye_width in zip(eyes, shrink, strict=True):
+        ratio = float(np.clip(eye_width / max(max(shrink), 1e-3), 0.45, 1))
         centre = (int(eye[0] * 16), int((eye[1] + 0.06 * distance) * 16))
         if rounded:
             axes = (int(width * ratio * 8), int(height * 8))
-            cv2.ellipse(lens, centre, axes, angle, 0, 360, 1.0, -1, cv2.LINE_AA, 4)
-            cv2.ellipse(frame, centre, axes, angle, 0, 360, 1.0, thickness, cv2.LINE_AA, 4)
+            outline: dict[str, Any] = {
+                "center": centre,
+                "axes": axes,
+                "angle": angle,
+                "startAngle": 0,
+                "endAngle": 360,
+                "color": 1.0,
+                "lineType": cv2.LINE_AA,
+                "shift": 4,
+            }
+            cv2.ellipse(lens, thickness=cv2.FILLED, **outline)
+            cv2.ellipse(frame, thickness=thickness, **outline)
         else:
             box = cv2.boxPoints(((centre[0] / 16, centre[1] / 16), (width * ratio, height), angle))
             corners = [np.round(box * 16).astype(np.int32)]
             cv2.fillPoly(lens, corners, 1.0, cv2.LINE_AA, 4)
-            cv2.polylines(frame, corners, True, 1.0, thickness, cv2.LINE_AA, 4)
+            cv2.polylines(frame, corners, True, 1.0, thickness=thickness, lineType=cv2.LINE_AA, shift=4)
     inner = eyes + np.array([[1], [-1]]) * across * 0.18
     start, end = (tuple(np.round(point * 16).astype(int).tolist()) for point in inner)
-    cv2.line(frame, start, end, 1.0, thickness, cv2.LINE_AA, 4)
+    cv2.line(frame, start, end, 1.0, thickness=thickness, lineType=cv2.LINE_AA, shift=4)
     if dark:
         tint = rng.random(3).astype(np.float32) * 0.25
         picture = blend(picture, lens * rng.uniform(0.6, 1.0), tint)
@@ -98,7 +109,7 @@ def glasses(rng: Rng, picture: F32, landmarks: F32) -> F32:
 
 
 def occluder(rng: Rng, picture: F32, skin: F32) -> F32:
-    """A hand, a cup, a microphone or anything else that comes in from an edge of the crop."""
+    """Draws a hand, a cup or another thing that reaches in from an edge of the crop."""
     size = len(picture)
     side = int(rng.integers(4))
     reach, middle, spread = rng.uniform(0.08, 0.42), rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.35)
@@ -121,7 +132,7 @@ def occluder(rng: Rng, picture: F32, skin: F32) -> F32:
 
 
 def clothes(rng: Rng, picture: F32, chin: F32, up: F32, width: float) -> F32:
-    """Collar and shoulders below the neck."""
+    """Draws collar and shoulders below the neck."""
     size = len(picture)
     right = np.array([-up[1], up[0]], np.float32)
     neck = chin - up * width * rng.uniform(0.1, 0.45)

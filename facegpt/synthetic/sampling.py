@@ -1,4 +1,4 @@
-"""Draws the parameters of synthetic faces: shape, expression, albedo, light, pose and framing, from one generator."""
+"""The random parameters of synthetic faces: shape, expression, albedo, light, pose and framing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ F32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 FOCAL = 4.5
-# Where the middle of a crop lies on the head (metres) and half of what it shows: the framing that pipeline
-# crops aim at.
+# The middle of a crop on the head, and half the side of what it shows, in metres: the framing that crops of photos
+# aim at.
 CROP_CENTRE = (0.0, -0.038, 0.015)
 CROP_HALF = 0.102
 
 
 @dataclass(frozen=True)
 class FaceSample:
-    """One drawn face: the blocks of theta, and what the picture adds to them."""
+    """A drawn face: the blocks of theta, and the camera's distance `perspective` in units of theta's."""
 
     shape: F32
     expression: F32
@@ -35,85 +35,109 @@ class FaceSample:
     perspective: float
 
 
+PAIRED_ACTIONS = {
+    "mouthUpperUp": (0.12, 0.7),
+    "mouthLowerDown": (0.15, 0.8),
+    "mouthStretch": (0.12, 0.8),
+    "mouthPress": (0.12, 0.8),
+    "browOuterUp": (0.25, 1.0),
+    "browDown": (0.25, 1.0),
+    "eyeSquint": (0.22, 1.0),
+    "eyeWide": (0.15, 1.0),
+    "noseSneer": (0.12, 1.0),
+    "mouthDimple": (0.08, 0.8),
+}
+"""Actions of both sides that are drawn independently: their probability, and their largest strength."""
+SINGLE_ACTIONS = {
+    "browInnerUp": (0.25, 1.0),
+    "mouthPucker": (0.12, 1.0),
+    "mouthFunnel": (0.10, 0.8),
+    "cheekPuff": (0.06, 1.0),
+    "mouthRollLower": (0.10, 0.8),
+    "mouthRollUpper": (0.10, 0.8),
+    "mouthShrugLower": (0.10, 0.8),
+    "mouthShrugUpper": (0.10, 0.8),
+    "jawForward": (0.05, 1.0),
+    "tongueOut": (0.015, 1.0),
+}
+"""Actions of the middle of the face, likewise."""
+
+
+class _Strengths:
+    """The strengths (E,) of actions while they are drawn from `rng`."""
+
+    def __init__(self, rng: Rng, names: tuple[str, ...]) -> None:
+        self.rng = rng
+        self.index = {name: i for i, name in enumerate(names)}
+        self.values = np.zeros(len(names), np.float32)
+
+    def chance(self, probability: float) -> bool:
+        """Draws true with this probability."""
+        return bool(self.rng.random() < probability)
+
+    def set(self, name: str, strength: float) -> None:
+        """Sets one action, clipped to 0..1."""
+        self.values[self.index[name]] = np.clip(strength, 0, 1)
+
+    def set_both(self, name: str, strength: float, asymmetry: float = 0.12) -> None:
+        """Sets the action of both sides, each with a relative deviation of `asymmetry`."""
+        self.set(f"{name}Left", strength * (1 + asymmetry * self.rng.normal()))
+        self.set(f"{name}Right", strength * (1 + asymmetry * self.rng.normal()))
+
+    def draw_mouth(self) -> None:
+        """Draws a smile with what goes with it, or drooping corners; then how far the jaw is open."""
+        rng = self.rng
+        if self.chance(0.5):
+            smile = rng.beta(1.6, 1.3)
+            self.set_both("mouthSmile", smile, 0.12 if self.chance(0.85) else 0.7)
+            self.set_both("cheekSquint", smile * rng.random() * 0.7)
+            if self.chance(0.5):
+                self.set_both("mouthUpperUp", smile * rng.random() * 0.7)
+                self.set_both("mouthLowerDown", smile * rng.random() * 0.6)
+            if self.chance(0.3):
+                self.set_both("mouthDimple", rng.random() * 0.7)
+        elif self.chance(0.25):
+            self.set_both("mouthFrown", rng.random())
+        if self.chance(0.45):
+            self.set("jawOpen", rng.beta(1, 2.2))
+            if self.chance(0.12):
+                self.set("mouthClose", self.values[self.index["jawOpen"]] * rng.random() * 0.8)
+
+    def draw_eyes(self) -> None:
+        """Draws closing lids of both eyes or of one, and the gaze."""
+        rng = self.rng
+        if self.chance(0.16):
+            self.set_both("eyeBlink", 1.0 if self.chance(0.4) else rng.random(), 0.05)
+        elif self.chance(0.04):
+            self.set(("eyeBlinkLeft", "eyeBlinkRight")[int(rng.integers(2))], rng.uniform(0.6, 1.0))
+        aside, upwards = rng.normal(size=2) * 0.35
+        self.set("eyeLookOutLeft" if aside > 0 else "eyeLookInLeft", abs(aside))
+        self.set("eyeLookInRight" if aside > 0 else "eyeLookOutRight", abs(aside))
+        direction = "Up" if upwards > 0 else "Down"
+        self.set(f"eyeLook{direction}Left", abs(upwards))
+        self.set(f"eyeLook{direction}Right", abs(upwards))
+
+
 def sample_expression(rng: Rng, names: tuple[str, ...]) -> F32:
-    """Strengths (52,) in 0..1 of the ARKit actions: sparse, paired left and right with some asymmetry."""
-    index = {name: i for i, name in enumerate(names)}
-    strengths = np.zeros(len(names), np.float32)
-
-    def act(name: str, value: float) -> None:
-        strengths[index[name]] = np.clip(value, 0, 1)
-
-    def both(name: str, value: float, asymmetry: float = 0.12) -> None:
-        act(f"{name}Left", value * (1 + asymmetry * rng.normal()))
-        act(f"{name}Right", value * (1 + asymmetry * rng.normal()))
-
-    def chance(probability: float) -> bool:
-        return bool(rng.random() < probability)
-
-    if chance(0.5):
-        smile = rng.beta(1.6, 1.3)
-        both("mouthSmile", smile, 0.12 if chance(0.85) else 0.7)
-        both("cheekSquint", smile * rng.random() * 0.7)
-        if chance(0.5):
-            both("mouthUpperUp", smile * rng.random() * 0.7)
-            both("mouthLowerDown", smile * rng.random() * 0.6)
-        if chance(0.3):
-            both("mouthDimple", rng.random() * 0.7)
-    elif chance(0.25):
-        both("mouthFrown", rng.random())
-    if chance(0.45):
-        act("jawOpen", rng.beta(1, 2.2))
-        if chance(0.12):
-            act("mouthClose", strengths[index["jawOpen"]] * rng.random() * 0.8)
-    optional = {
-        "mouthUpperUp": (0.12, 0.7),
-        "mouthLowerDown": (0.15, 0.8),
-        "mouthStretch": (0.12, 0.8),
-        "mouthPress": (0.12, 0.8),
-        "browOuterUp": (0.25, 1.0),
-        "browDown": (0.25, 1.0),
-        "eyeSquint": (0.22, 1.0),
-        "eyeWide": (0.15, 1.0),
-        "noseSneer": (0.12, 1.0),
-        "mouthDimple": (0.08, 0.8),
-    }
-    for name, (probability, top) in optional.items():
-        if chance(probability):
-            both(name, rng.random() * top)
-    single = {
-        "browInnerUp": (0.25, 1.0),
-        "mouthPucker": (0.12, 1.0),
-        "mouthFunnel": (0.10, 0.8),
-        "cheekPuff": (0.06, 1.0),
-        "mouthRollLower": (0.10, 0.8),
-        "mouthRollUpper": (0.10, 0.8),
-        "mouthShrugLower": (0.10, 0.8),
-        "mouthShrugUpper": (0.10, 0.8),
-        "jawForward": (0.05, 1.0),
-        "tongueOut": (0.015, 1.0),
-    }
-    for name, (probability, top) in single.items():
-        if chance(probability):
-            act(name, rng.random() * top)
+    """Draws strengths (52,) in 0..1 of the ARKit actions: sparse, paired left and right with some asymmetry."""
+    strengths = _Strengths(rng, names)
+    strengths.draw_mouth()
+    for name, (probability, largest) in PAIRED_ACTIONS.items():
+        if strengths.chance(probability):
+            strengths.set_both(name, rng.random() * largest)
+    for name, (probability, largest) in SINGLE_ACTIONS.items():
+        if strengths.chance(probability):
+            strengths.set(name, rng.random() * largest)
     for pair in (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight")):
-        if chance(0.1):
-            act(pair[int(rng.integers(2))], rng.random() * 0.8)
-    if chance(0.16):
-        both("eyeBlink", 1.0 if chance(0.4) else rng.random(), 0.05)
-    elif chance(0.04):
-        act(("eyeBlinkLeft", "eyeBlinkRight")[int(rng.integers(2))], rng.uniform(0.6, 1.0))
-    aside, upwards = rng.normal(size=2) * 0.35
-    act("eyeLookOutLeft" if aside > 0 else "eyeLookInLeft", abs(aside))
-    act("eyeLookInRight" if aside > 0 else "eyeLookOutRight", abs(aside))
-    direction = "Up" if upwards > 0 else "Down"
-    act(f"eyeLook{direction}Left", abs(upwards))
-    act(f"eyeLook{direction}Right", abs(upwards))
-    return strengths
+        if strengths.chance(0.1):
+            strengths.set(pair[int(rng.integers(2))], rng.random() * 0.8)
+    strengths.draw_eyes()
+    return strengths.values
 
 
 def directional_light(direction: F32) -> F32:
-    """SH coefficients (9,) of the irradiance of a directional light of unit strength (Ramamoorthi & Hanrahan
-    2001, eq. 12).
+    """Computes SH coefficients (9,) of the irradiance of a directional light of unit strength (Ramamoorthi and
+    Hanrahan, SIGGRAPH 2001, eq. 12).
     """
     x, y, z = direction / np.linalg.norm(direction)
     basis = np.array(
@@ -134,8 +158,8 @@ def directional_light(direction: F32) -> F32:
 
 
 def sample_lighting(rng: Rng, white: bool = False) -> F32:
-    """Lighting (27,) of an ambient part and one to three coloured directional lights, or, if `white`, the same without
-    their colours; brightness normalised roughly.
+    """Draws lighting (27,): an ambient part and one to three coloured directional lights, or, if `white`, the same
+    without colours; its brightness is normalised roughly.
     """
     warmth = np.exp(rng.normal() * 0.12 * np.array([1, 0, -1]) + rng.normal(size=3) * 0.03)
     coefficients = np.zeros((9, 3))
@@ -158,7 +182,7 @@ def sample_lighting(rng: Rng, white: bool = False) -> F32:
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> npt.NDArray[np.float64]:
-    """`Rz(roll) Rx(pitch) Ry(yaw)` (3,3), radians, in the frame x right, y up, z towards the camera."""
+    """Computes `Rz(roll) Rx(pitch) Ry(yaw)` (3,3), radians, in the frame x right, y up, z towards the camera."""
     (cy, cp, cr), (sy, sp, sr) = np.cos([yaw, pitch, roll]), np.sin([yaw, pitch, roll])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -167,9 +191,7 @@ def rotation_matrix(yaw: float, pitch: float, roll: float) -> npt.NDArray[np.flo
 
 
 def sample_face(rng: Rng, model: FaceModel, without: Collection[str] = ()) -> FaceSample:
-    """Draws one face as a photo's crop shows it: framing jitters as detectors' boxes do; `without` as `render_faces`
-    has it.
-    """
+    """Draws one face in a crop, with the jitter of detectors' boxes; `without` as in `render_faces`."""
     examples = model.albedo_examples.numpy()
     first, second = examples[rng.integers(len(examples), size=2)]
     mix = rng.beta(0.3, 0.3) if rng.random() < 0.3 else 1.0
@@ -195,7 +217,7 @@ def sample_face(rng: Rng, model: FaceModel, without: Collection[str] = ()) -> Fa
 
 
 def stack(samples: list[FaceSample]) -> Theta:
-    """The samples' parameters as one batch."""
+    """Stacks the samples' parameters into one batch."""
     return Theta(
         *(
             torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))

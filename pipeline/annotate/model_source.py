@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegpt.bundled import BUNDLED, BUNDLED_CHECKPOINT, BUNDLED_FACE_MODEL
+from facegpt.model.digest import checkpoint_sha256, digest_of, file_sha256
+from facegpt.model.trained_on import FaceModelName, mismatch
 from pipeline.annotate.weights.used import UsedWeight, used_face_model, used_model
 from pipeline.errors import UsageError, describe
 
 if TYPE_CHECKING:
     from facegpt.model.annotation import FaceAnnotation
     from facegpt.morphable import FaceModel
-
-
-BUNDLED = "bundled"
 
 
 class Annotator(Protocol):
@@ -45,7 +43,7 @@ class CrashError(Exception):
     """The model's process died of some crops, or was stopped; the message is the reason, for people."""
 
 
-class AnnotatorSource(Protocol):
+class ModelSource(Protocol):
     """A model that is not loaded yet: cheap to make, to send to a worker, and to ask who it is."""
 
     @property
@@ -60,7 +58,7 @@ class AnnotatorSource(Protocol):
     def load(self, device: str) -> Annotator: ...
 
 
-class Checkpoint:
+class CheckpointSource:
     """A FaceGPT checkpoint by folder, hub name or `bundled`; asking it anything does not load it, nor import torch.
 
     `face_model`: the face model that it was trained on, `bundled` or a stored one.
@@ -90,30 +88,21 @@ class Checkpoint:
         return FaceGptConfig.crop_size
 
     @cached_property
-    def _sha256(self) -> dict[str, str]:
+    def _file_sha256(self) -> dict[str, str]:
         """By name of the files that make up the checkpoint; read once, since they may be many gigabytes."""
-        found = {}
-        # As `facegpt.model.checkpoint.DIGESTED`, whose import would cost that of torch; a test compares the digests.
-        kinds = ("*.json", "*.jinja", "*.safetensors")
-        for path in sorted(path for kind in kinds for path in self.folder.glob(kind)):
-            with path.open("rb") as file:
-                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-        return found
+        return checkpoint_sha256(self.folder)
 
     @property
     def digest(self) -> str:
-        """sha256 over names and contents of configuration and weights, as `facegpt.model.checkpoint.digest` has it."""
-        total = hashlib.sha256()
-        for name, sha256 in self._sha256.items():
-            total.update(name.encode() + b"\0" + bytes.fromhex(sha256))
-        return total.hexdigest()
+        """sha256 over the names and contents of the checkpoint's files."""
+        return digest_of(self._file_sha256)
 
     @property
     def weights(self) -> Sequence[UsedWeight]:
         """The checkpoint's and the face model's; raises UsageError if the latter is something else."""
-        mine = {name: sha256 for name, sha256 in self._sha256.items() if name.endswith(".safetensors")}
+        sha256 = {name: value for name, value in self._file_sha256.items() if name.endswith(".safetensors")}
         face_model = used_face_model(face_model_file(self.face_model), self._face_model_sha256)
-        return used_model(self.name, self.folder, mine), face_model
+        return used_model(self.name, self.folder, sha256), face_model
 
     def load(self, device: str) -> Annotator:
         """Loads it on `cpu` or `cuda`."""
@@ -123,16 +112,15 @@ class Checkpoint:
 
 
 def face_model_file(face_model: str) -> Path:
-    """The file of a face model, `bundled` or a stored one."""
-    if face_model == BUNDLED:
-        return Path(str(files("facegpt"))) / "assets" / "anny-head" / "face_model.safetensors"
-    return Path(face_model).expanduser()
+    """Finds the file of a face model, `bundled` or a stored one."""
+    return BUNDLED_FACE_MODEL if face_model == BUNDLED else Path(face_model).expanduser()
 
 
 def check_face_model(config: dict[str, Any], name: str, face_model: str) -> str:
-    """The sha256 of `face_model`; raises UsageError unless the checkpoint `name` with `config` was trained on it.
+    """Computes the sha256 of `face_model`, and loads neither it nor the checkpoint `name`, whose settings are `config`.
 
-    Loads neither.
+    Raises:
+        UsageError: it cannot be read, or the checkpoint was trained on another one.
     """
     path = face_model_file(face_model)
     if path.suffix != ".safetensors":
@@ -141,22 +129,22 @@ def check_face_model(config: dict[str, Any], name: str, face_model: str) -> str:
             f"import-face-model {face_model} {path.stem}.safetensors` first, and name that file"
         )
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = file_sha256(path)
     except OSError as error:
         raise UsageError(f"cannot read the face model {face_model}: {describe(error)}") from None
-    wanted = config.get("face_model_sha256")
-    if wanted and wanted != found:
+    trained_on = FaceModelName(str(config.get("face_model_id")), config.get("face_model_sha256") or "")
+    # One that does not say what it was trained on is refused when it is loaded.
+    if trained_on.sha256 and (other := mismatch(trained_on, FaceModelName(face_model, sha256))):
         raise UsageError(
-            f"checkpoint {name} was trained on face model {config.get('face_model_id')} ({wanted[:8]}), not on "
-            f"{face_model} ({found[:8]}): name that face model (--face-model), or a checkpoint that was trained on "
+            f"checkpoint {name} {other}: name that face model (--face-model), or a checkpoint that was trained on "
             "this one (--model; facegpt train makes one)"
         )
-    return found
+    return sha256
 
 
 def _locate(name: str) -> Path:
     if name == BUNDLED:
-        return Path(str(files("facegpt"))) / "assets" / "facegpt-small"
+        return BUNDLED_CHECKPOINT
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder

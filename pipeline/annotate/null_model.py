@@ -6,7 +6,6 @@ have quality 0, so that whoever filters by quality keeps none.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegpt.bundled import BUNDLED_FACE_MODEL
+from facegpt.model.digest import file_sha256
 from facegpt.photo.config import NULL
-from pipeline.annotate.model_source import BUNDLED, face_model_file
 from pipeline.annotate.weights.used import UsedWeight, used_face_model, used_null
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ STEP = 8
 
 
 def notice(config: Mapping[str, Any]) -> str | None:
-    """What must be said of an output made with this configuration (as run.json keeps it); None if nothing was null."""
-    said = []
+    """Tells what an output made with this configuration (as run.json keeps it) lacks; None if nothing was null."""
+    stand_ins = []
     if config["model"]["path"] == NULL:
-        said.append(CAPTION)
+        stand_ins.append(CAPTION)
     if config["detector"]["name"] == NULL:
-        said.append("null detector: its boxes are no faces")
-    return "dry run, no data: " + "; ".join(said) if said else None
+        stand_ins.append("null detector: its boxes are no faces")
+    return "dry run, no data: " + "; ".join(stand_ins) if stand_ins else None
 
 
 class NullSource:
-    """A `pipeline.annotate.model_source.AnnotatorSource` of the null model."""
+    """A `pipeline.annotate.model_source.ModelSource` of the null model."""
 
     crop_size = CROP_SIZE
 
@@ -56,11 +56,11 @@ class NullSource:
     @property
     def weights(self) -> Sequence[UsedWeight]:
         """None of its own, and the face model's."""
-        return used_null("model"), used_face_model(face_model_file(BUNDLED), self._face_model_sha256)
+        return used_null("model"), used_face_model(BUNDLED_FACE_MODEL, self._face_model_sha256)
 
     @cached_property
     def _face_model_sha256(self) -> str:
-        return hashlib.sha256(face_model_file(BUNDLED).read_bytes()).hexdigest()
+        return file_sha256(BUNDLED_FACE_MODEL)
 
     def load(self, device: str) -> NullAnnotator:
         """Takes no notice of `device`: there is nothing to compute."""
@@ -83,7 +83,7 @@ class NullAnnotator:
         return bundled()
 
     def crops_at_once(self, share: float) -> int:
-        """As many as a model takes on the CPU: it needs next to no memory."""
+        """Takes as many as a model does on the CPU: it needs next to no memory."""
         return 32
 
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> list[FaceAnnotation]:
@@ -121,7 +121,7 @@ class NullAnnotator:
 
 @cache
 def _projected(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The lens (focal length, cx, cy), and the mean face's landmarks (68, 2), in pixels of a crop of `size` px."""
+    """Computes the lens (focal length, cx, cy), and the mean face's landmarks (68, 2), in px of a crop of `size` px."""
     import torch
 
     from facegpt.morphable import bundled

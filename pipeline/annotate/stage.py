@@ -11,8 +11,9 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from facegpt.library.row import is_finite, row_of
 from facegpt.memory import is_out_of_memory
-from facegpt.photo.crop import to_image
+from facegpt.morphable.glb import coloured_heads
 from facegpt.photo.detectors.registry import detector_class, detector_fingerprint
 from pipeline.annotate.model_source import Annotator, CrashError
 from pipeline.config import RunConfig
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from facegpt.model.annotation import FaceAnnotation
 
 LOG = logging.getLogger("facegpt")
-COEFFICIENTS = ("shape", "expression", "albedo", "lighting", "rotation", "translation", "camera")
-ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")
-TEXT = ("caption", "caption_status")
-SCORES = ("photometric_psnr", "prior_distance", "sharpness", "caption_agreement", "quality")
 GPU_SHARE = 0.8
 """Of a GPU's memory for the annotators that share it; the rest is for a detector, and for captions longer than most."""
 
@@ -83,7 +80,7 @@ class AnnotateFaces:
             everything = self._run_by_image(shard)
         said: Said = []
         for face, annotation in zip(shard.faces, everything, strict=True):
-            if annotation is not None and not _is_finite(annotation):
+            if annotation is not None and not is_finite(annotation):
                 _fail(shard.images[face.image], "the model gave numbers that are not finite")
             elif annotation is not None:
                 said.append((face, annotation))
@@ -125,26 +122,14 @@ class AnnotateFaces:
         return pa.Table.from_pylist(rows, schema=self.provenance.attach(faces_schema(self.dims)))
 
     def _row(self, image: ImageRecord, face: DetectedFace, annotation: FaceAnnotation) -> dict[str, Any]:
-        points = to_image(np.asarray(annotation.landmarks68, dtype=np.float64), face.crop_matrix)
-        five = five_of(points) if face.landmarks5 is None else face.landmarks5
-        row: dict[str, Any] = {
-            "face_id": face.face_id,
-            "image_id": image.image_id,
-            "uri": image.uri,
-            "shard": image.shard,
-            "face_index": face.face_index,
-            "box_xyxy": _flat(face.box),
-            "det_score": face.det_score,
-            "landmarks5": _flat(five),
-            "crop_matrix": _flat(face.crop_matrix),
-            "landmarks68": _flat(points),
-            "face_px": face.face_px,
-            "mesh_member": f"{face.face_id}.glb" if self.config.output.meshes else None,
-        }
-        row.update({name: _flat(getattr(annotation, name)) for name in COEFFICIENTS})
-        row.update({name: float(getattr(annotation, name)) for name in (*ANGLES, *SCORES)})
-        row.update({name: str(getattr(annotation, name)) for name in TEXT})
-        return row
+        return row_of(
+            face,
+            annotation,
+            image_id=image.image_id,
+            uri=image.uri,
+            shard=image.shard,
+            mesh=self.config.output.meshes,
+        )
 
     def _meshes(self, said: Said) -> MeshData:
         """Heads in the canonical frame, shaped and coloured; faces of the same id (copies of a file) share one."""
@@ -163,26 +148,9 @@ class AnnotateFaces:
             )
         )
         with torch.inference_mode():
-            vertices = model.vertices(shape, expression).cpu().numpy()
-            colours = (model.albedo(albedo) * 255).round().to(torch.uint8).cpu().numpy()
+            vertices, colours = coloured_heads(model, shape, expression, albedo)
         return MeshData(list(faces), vertices, colours, model.triangles.cpu().numpy())
-
-
-def five_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Five points (5, 2) from 68 iBUG points: eye centres (left in the image first), nose tip, mouth corners."""
-    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
 def _fail(record: ImageRecord, reason: str) -> None:
     record.status, record.reason, record.n_faces = "failed", reason, 0
-
-
-def _flat(values: Any) -> NDArray[np.float32]:
-    return np.asarray(values, dtype=np.float32).ravel()
-
-
-def _is_finite(annotation: FaceAnnotation) -> bool:
-    names = (*COEFFICIENTS, "landmarks68", *ANGLES, *SCORES)
-    return all(
-        bool(np.isfinite(np.asarray(getattr(annotation, name), dtype=np.float64)).all()) for name in names
-    )

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegpt.photo.crop import FRAMINGS, crop_matrix, cut, face_px
-from facegpt.photo.decode import DecodeError, RejectedError, decode, image_id_of
-from facegpt.photo.detectors import Detection, create_detector
-from facegpt.photo.detectors.registry import detector_fingerprint
+from facegpt.photo.decode import DecodeError, RejectedError, image_id_of
+from facegpt.photo.finder import FaceCrop, FaceFinder
 from pipeline.config import RunConfig
 from pipeline.errors import describe
 from pipeline.shards.shard import DetectedFace, DetectedShard, ImageRecord, ShardTask
@@ -24,32 +21,24 @@ from pipeline.shards.tombstones import REASON
 from pipeline.sources import Fetched, Fetcher
 from pipeline.storage.locations import Entry
 
-Pixels = NDArray[np.uint8]
-
-
-def face_id_of(image_id: str, fingerprint: str, box: tuple[float, float, float, float]) -> str:
-    """32 hex digits from the image's content, the detector's fingerprint and the box rounded to pixels."""
-    rounded = ",".join(str(round(value)) for value in box)
-    return hashlib.sha256(f"{image_id} {fingerprint} {rounded}".encode()).hexdigest()[:32]
-
 
 @dataclass
 class FoundImage:
-    """What became of one image: its record, and its faces with their crops (W, W, 3)."""
+    """What became of one image: its record, and its faces with their crops."""
 
     record: ImageRecord
-    faces: list[tuple[DetectedFace, Pixels]]
+    faces: list[FaceCrop]
 
 
 def gathered(shard: str, found: Iterable[FoundImage], crop_size: int) -> DetectedShard:
     """The images of a shard as one."""
     images: list[ImageRecord] = []
     faces: list[DetectedFace] = []
-    crops: list[Pixels] = []
+    crops: list[NDArray[np.uint8]] = []
     for image in found:
-        for face, crop in image.faces:
-            faces.append(replace(face, image=len(images)))
-            crops.append(crop)
+        for face in image.faces:
+            faces.append(_without_crop(face, len(images)))
+            crops.append(face.crop)
         images.append(image.record)
     empty = np.zeros((0, crop_size, crop_size, 3), np.uint8)
     return DetectedShard(shard, images, faces, np.stack(crops) if crops else empty)
@@ -73,25 +62,19 @@ class DetectAndCrop:
     ) -> None:
         cv2.setNumThreads(1)
         self.config = config
-        self.crop_size = crop_size
         self.forgotten = forgotten
-        self.detector = create_detector(config.detector)
-        self.fingerprint = detector_fingerprint(config.detector)
-        framing = FRAMINGS[config.detector.name]
-        self.framing = replace(framing, scale=margin * framing.scale)
+        self.finder = FaceFinder(config.decode, config.detector, crop_size, margin)
         self.fetch = Fetcher(config.decode.max_bytes)
 
     def __call__(self, task: ShardTask) -> DetectedShard:
         """Every image of the task has exactly one record in the result, in the task's order."""
-        return gathered(task.shard, self.each(task), self.crop_size)
+        return gathered(task.shard, self.each(task), self.finder.crop_size)
 
     def each(self, task: ShardTask) -> Iterator[FoundImage]:
         """What became of each image of the task, in its order."""
         for entry, data in self._fetched(task.images):
             record = ImageRecord(entry.uri, task.shard, status="failed", stage="fetch")
-            found = self._one(record, data)
-            faces = [self._face(record, index, face) for index, (face, _) in enumerate(found)]
-            yield FoundImage(record, [(face, crop) for face, (_, crop) in zip(faces, found, strict=True)])
+            yield FoundImage(record, self._one(record, data))
 
     def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Fetched | Exception]]:
         """The files' bytes, in order, read a few ahead by threads."""
@@ -106,7 +89,7 @@ class DetectAndCrop:
                 if following is not None:
                     ahead.append((following, pool.submit(self.fetch, following)))
 
-    def _one(self, record: ImageRecord, fetched: Fetched | Exception) -> list[tuple[Detection, Pixels]]:
+    def _one(self, record: ImageRecord, fetched: Fetched | Exception) -> list[FaceCrop]:
         """Fills in the record; gives its faces with their crops."""
         if isinstance(fetched, Exception):
             record.reason = describe(fetched)
@@ -119,10 +102,9 @@ class DetectAndCrop:
             return []
         record.image_id, record.stage = image_id, "decode"
         try:
-            image = decode(data, self.config.decode)
+            image = self.finder.decode(data)
             record.width, record.height, record.stage = image.width, image.height, "detect"
-            faces = self.detector.detect(image.rgb)
-            found = [(face, self._crop(image.rgb, face)) for face in faces if face_px(face) >= 1]
+            found = self.finder.find(image.rgb, image_id)
         except RejectedError as rejection:
             record.status, record.reason = "rejected", str(rejection)
             record.width, record.height = rejection.width, rejection.height
@@ -137,20 +119,19 @@ class DetectAndCrop:
         record.status, record.n_faces = ("annotated" if found else "no_face"), len(found)
         return found
 
-    def _crop(self, rgb: Pixels, face: Detection) -> Pixels:
-        return cut(rgb, crop_matrix(face, self.framing, self.crop_size), self.crop_size)
 
-    def _face(self, record: ImageRecord, index: int, face: Detection) -> DetectedFace:
-        return DetectedFace(
-            image=0,
-            face_id=face_id_of(record.image_id or "", self.fingerprint, face.box),
-            face_index=index,
-            box=face.box,
-            det_score=face.score,
-            landmarks5=face.landmarks,
-            crop_matrix=crop_matrix(face, self.framing, self.crop_size),
-            face_px=face_px(face),
-        )
+def _without_crop(face: FaceCrop, image: int) -> DetectedFace:
+    """The face as a shard keeps it, whose crops lie together; `image` is the index of its image in the shard."""
+    return DetectedFace(
+        image=image,
+        face_id=face.face_id,
+        face_index=face.face_index,
+        box=face.box,
+        det_score=face.det_score,
+        landmarks5=face.landmarks5,
+        crop_matrix=face.crop_matrix,
+        face_px=face.face_px,
+    )
 
 
 def _outcome(future: Future[Fetched]) -> Fetched | Exception:

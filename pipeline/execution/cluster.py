@@ -16,14 +16,15 @@ from pipeline.execution.head_watch import watched
 from pipeline.execution.quiet_threads import await_threads
 
 OBJECT_STORE_BYTES = 2 * 10**9
-
-
+"""Of a Ray of this process's own."""
 LEFTOVER_SECONDS = 20.0
+"""How long threads that Ray Data left behind may take to end."""
 
 
 @contextmanager
 def cluster() -> Iterator[tuple[float, float]]:
-    """Ray for the time of a run: the cluster of RAY_ADDRESS, the one this process is in already, or one of its own.
+    """Gives Ray for the time of a run: the cluster of RAY_ADDRESS, the one that this process is in already, or one of
+    its own.
 
     Yields:
         The number of CPUs and of GPUs.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.annotate.model_source import Annotator, AnnotatorSource, CrashError
+from pipeline.annotate.model_source import Annotator, CrashError, ModelSource
 from pipeline.config import RunConfig
 from pipeline.detect.stage import DetectAndCrop, FoundImage, gathered
 from pipeline.execution.sandbox import Death, Sandbox, Work
@@ -30,7 +30,7 @@ class GuardedDetect:
         self.sandbox = Sandbox(made, config.workers.image_seconds)
 
     def __call__(self, task: ShardTask) -> DetectedShard:
-        """Every image of the task has exactly one record in the result, in the task's order.
+        """Detects in each image of the task, which has exactly one record in the result, in the task's order.
 
         Raises:
             pipeline.execution.sandbox.SandboxError: the detector cannot be loaded.
@@ -72,11 +72,11 @@ class GuardedAnnotator:
         return self.annotator.crop_size
 
     def crops_at_once(self, share: float) -> int:
-        """The annotator's own."""
+        """Gives the annotator's own number."""
         return self.annotator.crops_at_once(share)
 
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> Sequence[FaceAnnotation]:
-        """As the annotator's own; raises CrashError for crops that its process did not survive."""
+        """Annotates as the annotator itself does; raises CrashError for crops that its process did not survive."""
         parts = [
             (crops[start : start + micro_batch], micro_batch) for start in range(0, len(crops), micro_batch)
         ]
@@ -85,16 +85,16 @@ class GuardedAnnotator:
             if isinstance(result, Death):
                 raise CrashError(result.reason)
             results.append(result)
-        said: list[FaceAnnotation] = []
+        annotations: list[FaceAnnotation] = []
         for result in results:
             if isinstance(result, Exception):
                 raise result
-            said += result
-        return said
+            annotations += result
+        return annotations
 
 
-def annotate_work(source: AnnotatorSource, device: str, threads: int) -> Work:
-    """What runs in the child of `GuardedAnnotator`."""
+def annotate_work(source: ModelSource, device: str, threads: int) -> Work:
+    """Makes what runs in the child of `GuardedAnnotator`."""
     import torch
 
     torch.set_num_threads(threads)
@@ -111,7 +111,7 @@ def annotate_work(source: AnnotatorSource, device: str, threads: int) -> Work:
 
 
 def detect_work(config: RunConfig, crop_size: int, forgotten: frozenset[str] = frozenset()) -> Work:
-    """What runs in the child of `GuardedDetect`."""
+    """Makes what runs in the child of `GuardedDetect`."""
     stage = DetectAndCrop(config, crop_size, forgotten)
 
     def work(pieces: list[Any]) -> Iterator[FoundImage]:

@@ -17,7 +17,7 @@ MISSES = 3
 
 @contextmanager
 def watched(address: str, every: float = EVERY_SECONDS) -> Iterator[None]:
-    """In the block, says once for each time that what listens at `address` (HOST:PORT) has gone away."""
+    """Says while the block runs, once for each time, that what listens at `address` (HOST:PORT) has gone away."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(address, every, ended), name="head", daemon=True)
     thread.start()

@@ -50,28 +50,35 @@ def plan_workers(config: RunConfig, cpus: float, gpus: float) -> Plan:
     threads = max(1, int(config.workers.cpus or cpus // (detect + annotate)))
     needed = math.ceil(annotate / sharing) if on_gpu else 1
     detect_gpus, annotate_gpus = _gpu_shares(
-        config.detector.device == "cuda", on_gpu, detect, max(int(gpus), needed), sharing
+        config.detector.device == "cuda",
+        on_gpu,
+        workers=detect,
+        gpus=max(int(gpus), needed),
+        sharing=sharing,
     )
     return Plan(
-        detect,
-        annotate,
-        commit,
-        round(share, 3),
-        "cuda" if on_gpu else "cpu",
-        threads,
-        detect_gpus,
-        annotate_gpus,
+        detect=detect,
+        annotate=annotate,
+        commit=commit,
+        cpus_per_worker=round(share, 3),
+        device="cuda" if on_gpu else "cpu",
+        threads=threads,
+        detect_gpus=detect_gpus,
+        annotate_gpus=annotate_gpus,
     )
 
 
-def _gpu_shares(detects: bool, annotates: bool, workers: int, gpus: int, sharing: int) -> tuple[float, float]:
-    """The share of a GPU for each detect worker and for each annotator: `sharing` annotators to a GPU, and beside them
-    its part of the detect workers, if these compute there at all.
+def _gpu_shares(
+    detects: bool, annotates: bool, *, workers: int, gpus: int, sharing: int
+) -> tuple[float, float]:
+    """Computes the share of a GPU for each detect worker and for each annotator: `sharing` annotators to a GPU, and
+    beside them its part of the detect workers, if these compute there at all.
     """
-    left = (DETECTORS_GPU if annotates else 1.0) if detects else 0.0
-    return _floored(left / math.ceil(workers / gpus)), _floored((1 - left) / sharing) if annotates else 0.0
+    detectors = (DETECTORS_GPU if annotates else 1.0) if detects else 0.0
+    annotators = 1 - detectors if annotates else 0.0
+    return _floored(detectors / math.ceil(workers / gpus)), _floored(annotators / sharing)
 
 
 def _floored(share: float) -> float:
-    """Ray counts in ten-thousandths; rounded up, the last worker would find no room."""
+    """Rounds down to ten-thousandths, in which Ray counts; rounded up, the last worker would find no room."""
     return math.floor(share * 10_000 + 1e-6) / 10_000

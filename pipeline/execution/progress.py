@@ -64,7 +64,7 @@ class RunProgress:
             self._ticker.join()
 
     def expect(self, images: int) -> None:
-        """So many images more are to do."""
+        """Adds so many images to those that are to be done."""
         self.total += images
         if self._bar is not None:
             self._bar.update(self._task, total=self.total)
@@ -84,15 +84,16 @@ class RunProgress:
 
     @property
     def seconds(self) -> float:
+        """Time since the start."""
         return time.monotonic() - self.started
 
     def line(self) -> str:
-        """The state in one line."""
+        """Tells the state in one line."""
         rate = self.images / max(self.seconds, 1e-9)
-        left = (
+        remaining = (
             f", about {_span((self.total - self.images) / rate)} left" if 0 < self.images < self.total else ""
         )
-        return f"{self.images:,} of {self.total:,} images, {self._detail()}{left}"
+        return f"{self.images:,} of {self.total:,} images, {self._detail()}{remaining}"
 
     def _detail(self) -> str:
         seconds = max(self.seconds, 1e-9)

@@ -58,8 +58,8 @@ class Sandbox:
         self._link: Connection | None = None
 
     def map(self, items: Sequence[Any]) -> Iterator[Any]:
-        """For each item its result, or a `Death`. One that was being worked on when the process died is tried once
-        more: whoever kills the process from outside (a machine short of memory) costs no item.
+        """Gives for each item its result, or a `Death`. One that was being worked on when the process died is tried
+        once more: whoever kills the process from outside (a machine short of memory) costs no item.
 
         Raises:
             SandboxError: the work cannot be made, or raises an exception.
@@ -87,7 +87,7 @@ class Sandbox:
         self._child = self._link = None
 
     def _results(self, items: Sequence[Any]) -> Iterator[Any]:
-        """The results of a prefix of the items; the last one may be a Death, and ends it."""
+        """Gives the results of a prefix of the items; the last one may be a Death, and ends it."""
         link = self._started()
         try:
             link.send_bytes(pickle.dumps(list(items), protocol=pickle.HIGHEST_PROTOCOL))
@@ -122,7 +122,7 @@ class Sandbox:
         return self._link
 
     def _await_readiness(self, link: Connection) -> None:
-        """What the child imports and loads is no item's time."""
+        """Waits until the child has imported and loaded what it needs, which is no item's time."""
         try:
             ready = (
                 pickle.loads(link.recv_bytes()) if link.poll(START_SECONDS) else Failure("it does not start")
@@ -145,7 +145,7 @@ class Sandbox:
 
 
 def main(descriptor: int) -> None:
-    """The child: makes the work, then serves lists of items until the parent is gone."""
+    """Makes the work in the child, then serves lists of items until the parent is gone."""
     link = Connection(descriptor)
     threading.Thread(target=_die_with_parent, args=(descriptor,), daemon=True).start()
     try:

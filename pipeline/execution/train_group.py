@@ -16,7 +16,7 @@ MAX_FAILURES = 3
 
 
 def train_together(part: Callable[[], None], config: TrainConfig) -> None:
-    """Runs `part` in `config.workers` processes that find each other by `torch.distributed`.
+    """Runs `part` in `config.compute.workers` processes that find each other by `torch.distributed`.
 
     Raises:
         UsageError: there are too few CPUs or GPUs for them, so that they would wait for ever.
@@ -27,22 +27,22 @@ def train_together(part: Callable[[], None], config: TrainConfig) -> None:
 
     from pipeline.execution.cluster import cluster
 
-    on_gpu = config.device.startswith("cuda")
-    each = {"CPU": float(config.threads), **({"GPU": 1.0} if on_gpu else {})}
+    on_gpu = config.compute.device.startswith("cuda")
+    each = {"CPU": float(config.compute.threads), **({"GPU": 1.0} if on_gpu else {})}
     output = Path(config.output).absolute()
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     with cluster() as (cpus, gpus):
         for name, there in (("CPU", cpus), ("GPU", gpus)):
-            wanted = each.get(name, 0.0) * config.workers
+            wanted = each.get(name, 0.0) * config.compute.workers
             if wanted > there:
                 raise UsageError(
-                    f"{config.workers} workers want {wanted:g} {name}s, and Ray has {there:g}: "
+                    f"{config.compute.workers} workers want {wanted:g} {name}s, and Ray has {there:g}: "
                     + ("fewer --workers, or fewer 'threads' for each" if name == "CPU" else "fewer --workers")
                 )
         trainer = ray.train.torch.TorchTrainer(
             part,
             scaling_config=ray.train.ScalingConfig(
-                num_workers=config.workers, use_gpu=on_gpu, resources_per_worker=each
+                num_workers=config.compute.workers, use_gpu=on_gpu, resources_per_worker=each
             ),
             run_config=ray.train.RunConfig(
                 name="group",

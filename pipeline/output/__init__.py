@@ -1,1 +1,1 @@
-"""What an OUTPUT holds: commits, tables, meshes, run.json."""
+"""What an OUTPUT holds: run.json, commits, and the tables and meshes of committed shards."""

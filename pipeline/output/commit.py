@@ -1,4 +1,4 @@
-"""The last stage: the files of a shard under keys made from its id, and then its commit. No commit, no shard."""
+"""The commit of a shard: its files, under keys made from its id, and then `commits/SHARD.json`. No commit, no shard."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.output.meshes import pack
+from pipeline.output.meshes import pack_meshes
 from pipeline.shards.shard import AnnotatedShard, ImageRecord, ShardOutcome
 from pipeline.storage.store import Storage
 from pipeline.storage.tables import to_parquet
 from schemas import SCHEMA_VERSION, images_schema
 
-FOLDER = "commits"
-SAID: dict[str, type] = {
+COMMITS = "commits"
+REQUIRED: dict[str, type] = {
     "files": list,
     "statuses": dict,
     "fingerprint": str,
@@ -28,7 +28,22 @@ SAID: dict[str, type] = {
     "meshes": int,
     "committed": str,
 }
-"""What every commit says."""
+"""Fields that every commit has, with their types."""
+
+
+def commit_key(shard: str) -> str:
+    """Returns the key of a shard's commit."""
+    return f"{COMMITS}/{shard}.json"
+
+
+def table_key(table: str, shard: str) -> str:
+    """Returns the key of a shard's part of a table, `images` or `faces`."""
+    return f"{table}/{shard}.parquet"
+
+
+def meshes_key(shard: str) -> str:
+    """Returns the key of the tar of a shard's meshes."""
+    return f"meshes/{shard}.tar"
 
 
 def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> ShardOutcome:
@@ -39,42 +54,46 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
     Raises:
         OSError: the output cannot be written.
     """
-    images = ledger(shard.images)
     files = {
-        f"images/{shard.shard}.parquet": to_parquet(images),
-        f"faces/{shard.shard}.parquet": to_parquet(shard.faces),
+        table_key("images", shard.shard): to_parquet(ledger_table(shard.images)),
+        table_key("faces", shard.shard): to_parquet(shard.faces),
     }
+    tar_key = meshes_key(shard.shard)
     if shard.meshes is not None and shard.meshes.names:
-        files[f"meshes/{shard.shard}.tar"] = pack(shard.meshes)
-    outcome = ShardOutcome(
+        files[tar_key] = pack_meshes(shard.meshes)
+    elif storage.exists(tar_key):
+        storage.delete([tar_key])
+    for key, data in files.items():
+        storage.write(key, data)
+    entries = [file_entry(key, data) for key, data in files.items()]
+    outcome = count_rows(shard)
+    storage.write(commit_key(shard.shard), encode_commit(outcome, fingerprint, entries))
+    return outcome
+
+
+def ledger_table(records: list[ImageRecord]) -> pa.Table:
+    """Converts records to rows of the ledger, the table `images`."""
+    return pa.Table.from_pylist([asdict(record) for record in records], schema=images_schema())
+
+
+def count_rows(shard: AnnotatedShard) -> ShardOutcome:
+    """Counts the images, faces and meshes of a shard, and its images by status."""
+    return ShardOutcome(
         shard=shard.shard,
-        images=images.num_rows,
+        images=len(shard.images),
         faces=shard.faces.num_rows,
         meshes=len(shard.meshes.names) if shard.meshes is not None else 0,
         statuses=Counter(record.status for record in shard.images),
     )
-    pack_key = f"meshes/{shard.shard}.tar"
-    if pack_key not in files and storage.exists(pack_key):
-        storage.delete([pack_key])
-    for key, data in files.items():
-        storage.write(key, data)
-    named = [file_entry(key, data) for key, data in files.items()]
-    storage.write(f"{FOLDER}/{shard.shard}.json", commit_record(outcome, fingerprint, named))
-    return outcome
-
-
-def ledger(records: list[ImageRecord]) -> pa.Table:
-    """Records as rows of the table `images`."""
-    return pa.Table.from_pylist([asdict(record) for record in records], schema=images_schema())
 
 
 def file_entry(key: str, data: bytes) -> dict[str, Any]:
-    """How a commit names a file."""
+    """Makes a commit's entry of a file: path, size in bytes and sha256."""
     return {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def commit_record(outcome: ShardOutcome, fingerprint: str, files: list[dict[str, Any]]) -> bytes:
-    """What `commits/SHARD.json` holds."""
+def encode_commit(outcome: ShardOutcome, fingerprint: str, files: list[dict[str, Any]]) -> bytes:
+    """Encodes a commit as JSON; `files` are entries as `file_entry` makes them."""
     commit = {
         "shard": outcome.shard,
         "schema_version": SCHEMA_VERSION,
@@ -87,34 +106,37 @@ def commit_record(outcome: ShardOutcome, fingerprint: str, files: list[dict[str,
 
 
 def committed_shards(storage: Storage) -> list[str]:
-    """Ids of the committed shards, sorted."""
-    keys = storage.keys(FOLDER)
+    """Lists the ids of the committed shards, sorted."""
+    keys = storage.keys(COMMITS)
     return sorted(
-        key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys if key.endswith(".json")
+        key.removeprefix(f"{COMMITS}/").removesuffix(".json") for key in keys if key.endswith(".json")
     )
 
 
 def read_commit(storage: Storage, shard: str) -> dict[str, Any]:
-    """The commit of a shard; raises FileNotFoundError or ValueError."""
-    commit = json.loads(storage.read(f"{FOLDER}/{shard}.json"))
+    """Reads the commit of a shard; raises FileNotFoundError, or ValueError if it is no JSON object."""
+    key = commit_key(shard)
+    commit = json.loads(storage.read(key))
     if not isinstance(commit, dict):
-        raise ValueError(f"{FOLDER}/{shard}.json is no commit")
+        raise ValueError(f"{key} is no commit")
     return commit
 
 
-def sound_commit(storage: Storage, shard: str) -> dict[str, Any]:
-    """The record of a commit; raises UsageError if it cannot be read, or lacks something."""
-    key = f"{FOLDER}/{shard}.json"
+def read_valid_commit(storage: Storage, shard: str) -> dict[str, Any]:
+    """Reads the commit of a shard; raises UsageError if it cannot be read, or lacks a required field."""
+    key = commit_key(shard)
     try:
         commit = read_commit(storage, shard)
     except (FileNotFoundError, ValueError) as error:
-        raise UsageError(damaged(key, f"cannot be read ({error})")) from None
-    missing = sorted(name for name, kind in SAID.items() if not isinstance(commit.get(name), kind))
+        raise UsageError(damage_message(key, f"cannot be read ({error})")) from None
+    missing = sorted(name for name, kind in REQUIRED.items() if not isinstance(commit.get(name), kind))
     if missing:
-        raise UsageError(damaged(key, f"does not say its {', '.join(missing)}"))
+        raise UsageError(damage_message(key, f"does not say its {', '.join(missing)}"))
     return commit
 
 
-def damaged(key: str, what: str) -> str:
-    """What to say of a file of a committed shard that is not as it was committed."""
-    return f"{key} {what}: `facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"
+def damage_message(key: str, damage: str) -> str:
+    """Formats the error line for a file of a committed shard that is not as it was committed."""
+    return (
+        f"{key} {damage}: `facegpt verify OUTPUT --repair` withdraws its shard, annotate then makes it again"
+    )

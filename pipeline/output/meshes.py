@@ -1,4 +1,4 @@
-"""GLB files with vertex colours, and the tar that packs those of a shard."""
+"""Meshes of a shard: GLB files with vertex colours, packed in a tar."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from facegpt.morphable.glb import to_glb
 from pipeline.shards.shard import MeshData
 
 
-def pack(meshes: MeshData) -> bytes:
-    """The tar of a shard: FACE_ID.glb per face, made one after the other."""
+def pack_meshes(meshes: MeshData) -> bytes:
+    """Packs the meshes of a shard as a tar: FACE_ID.glb for each face, encoded one after the other."""
     order = sorted(range(len(meshes.names)), key=lambda index: meshes.names[index])
-    return tar_of(glb_of(meshes, index) for index in order)
+    return write_tar(encode_glb(meshes, index) for index in order)
 
 
-def glb_of(meshes: MeshData, index: int) -> tuple[str, bytes]:
-    """Name and bytes of one head's file."""
+def encode_glb(meshes: MeshData, index: int) -> tuple[str, bytes]:
+    """Encodes one mesh; returns the name and the bytes of its GLB file."""
     data = to_glb(meshes.vertices[index], meshes.triangles, meshes.colours[index])
     return f"{meshes.names[index]}.glb", data
 
 
-def tar_of(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
-    """A tar of these files by name, sorted already, without times or owners: equal files give equal bytes."""
+def write_tar(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
+    """Writes a tar of files, sorted by name already, without times or owners: equal files give equal bytes."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in files:
@@ -33,8 +33,8 @@ def tar_of(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
     return sink.getvalue()
 
 
-def unpack(data: bytes) -> dict[str, memoryview]:
-    """The files in a tar by name, as views into `data`: a pack can be large."""
+def unpack_tar(data: bytes) -> dict[str, memoryview]:
+    """Returns the files in a tar by name, as views into `data`: a tar can be large."""
     whole = memoryview(data)
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         return {
@@ -43,7 +43,7 @@ def unpack(data: bytes) -> dict[str, memoryview]:
         }
 
 
-def members(data: bytes) -> list[str]:
-    """The names in a tar."""
+def tar_names(data: bytes) -> list[str]:
+    """Lists the names in a tar."""
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         return tar.getnames()

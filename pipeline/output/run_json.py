@@ -13,7 +13,7 @@ from schemas import SCHEMA_VERSION
 
 KEY = "run.json"
 FORMAT = "facegpt-run"
-SAID: dict[str, type] = {
+REQUIRED: dict[str, type] = {
     "fingerprint": str,
     "fingerprints": dict,
     "config": dict,
@@ -21,18 +21,18 @@ SAID: dict[str, type] = {
     "licences": dict,
     "invocations": list,
 }
-"""What every record says."""
-OWN = ("manifest/", "images/", "faces/", "meshes/", "commits/", "report/")
+"""What every record has."""
+RUN_FOLDERS = ("manifest/", "images/", "faces/", "meshes/", "commits/", "report/")
 """The folders of what is made from the input. Tombstones are not among them: they outlive even `--replace`."""
 
 
 def now() -> str:
-    """The time in UTC, to the second, as ISO 8601."""
+    """Tells the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_record(storage: Storage, any_version: bool = False) -> dict[str, Any] | None:
-    """The record of the run at `storage`; None where there is nothing yet.
+    """Reads the record of the run at `storage`; None where there is nothing yet.
 
     Args:
         storage: of the output.
@@ -70,7 +70,7 @@ def read_record(storage: Storage, any_version: bool = False) -> dict[str, Any] |
             f"OUTPUT {storage.root} has schema version {record.get('schema_version')}, this facegpt writes "
             f"{SCHEMA_VERSION}: choose a new OUTPUT, or --replace"
         )
-    missing = sorted(name for name, kind in SAID.items() if not isinstance(record.get(name), kind))
+    missing = sorted(name for name, kind in REQUIRED.items() if not isinstance(record.get(name), kind))
     if missing and not any_version:
         raise UsageError(
             f"OUTPUT {storage.root} is damaged: its {KEY} does not say its {', '.join(missing)}. Put it back as it "
@@ -84,13 +84,13 @@ def write_record(storage: Storage, record: dict[str, Any]) -> None:
     storage.write(KEY, json.dumps(record, indent=1).encode())
 
 
-def own_keys(storage: Storage) -> Iterable[str]:
-    """Everything that runs wrote into an output, but for run.json, which says whose place this is."""
-    return [key for key in storage.keys() if key.startswith(OWN)]
+def run_keys(storage: Storage) -> Iterable[str]:
+    """Lists everything that runs wrote into an output, but for run.json, which says whose place this is."""
+    return [key for key in storage.keys() if key.startswith(RUN_FOLDERS)]
 
 
 def existing_run(storage: Storage) -> dict[str, Any]:
-    """The record of a run that must be there; raises UsageError if there is none at `storage`."""
+    """Reads the record of a run that must be there; raises UsageError if there is none at `storage`."""
     record = read_record(storage)
     if record is None:
         raise UsageError(f"there is no run at {storage.root}")

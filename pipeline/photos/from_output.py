@@ -15,8 +15,8 @@ from facegpt.training.photos.crops import wide_side
 from pipeline.config import config_of
 from pipeline.errors import UsageError
 from pipeline.output.commit import committed_shards
-from pipeline.output.committed import read_table
 from pipeline.output.run_json import KEY, existing_run
+from pipeline.output.shard_files import read_table
 from pipeline.photos.reread import entries_of, open_photo
 from pipeline.storage.store import Storage
 from schemas import read_provenance

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facegpt.evaluation.photo_faces import Floats, LabelledFace
-from facegpt.photo.crop import FRAMINGS, crop_matrix, cut, face_px
-from facegpt.photo.decode import DecodeError, RejectedError, decode
-from facegpt.photo.detectors import Detection, Detector, create_detector
+from facegpt.photo.decode import DecodeError, RejectedError
+from facegpt.photo.finder import FaceCrop, FaceFinder
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError, describe
 
@@ -32,24 +30,14 @@ def read_labelled(folder: str, config: RunConfig, crop_size: int) -> Iterator[La
     listing = Path(folder) / LISTING
     if not listing.is_file():
         raise UsageError(f"{folder} has no {LISTING}")
-    detector = create_detector(config.detector)
+    find = FaceFinder(config.decode, config.detector, crop_size)
     for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
         path, points, pose = _row(f"{listing}, line {number}", line)
         try:
-            image = decode((Path(folder) / path).read_bytes(), config.decode).rgb
+            faces = find((Path(folder) / path).read_bytes()).faces
         except (OSError, DecodeError, RejectedError) as error:
             raise UsageError(f"{listing}, line {number}: cannot read {path}: {describe(error)}") from None
-        face = _holding(detector, image, points)
-        matrix = None if face is None else crop_matrix(face, FRAMINGS[config.detector.name], crop_size)
-        yield LabelledFace(
-            path=path,
-            group=path.split("/")[0],
-            landmarks68=points,
-            pose=pose,
-            crop=None if matrix is None else cut(image, matrix, crop_size),
-            crop_matrix=matrix,
-            face_px=None if face is None else face_px(face),
-        )
+        yield LabelledFace(path, path.split("/")[0], points, pose, _holding(faces, points))
 
 
 def _row(where: str, line: str) -> tuple[str, Floats, Floats | None]:
@@ -72,13 +60,10 @@ def _row(where: str, line: str) -> tuple[str, Floats, Floats | None]:
         ) from None
 
 
-def _holding(detector: Detector, image: NDArray[np.uint8], points: Floats) -> Detection | None:
+def _holding(faces: list[FaceCrop], points: Floats) -> FaceCrop | None:
+    """The face whose box holds the middle of the points (68,2), or None."""
     x, y = (points.min(0) + points.max(0)) / 2
-    holding = [
-        face
-        for face in detector.detect(image)
-        if face.box[0] <= x <= face.box[2] and face.box[1] <= y <= face.box[3]
-    ]
+    holding = [face for face in faces if face.box[0] <= x <= face.box[2] and face.box[1] <= y <= face.box[3]]
     # Of overlapping faces, the one whose middle is nearest is meant.
     return min(
         holding,

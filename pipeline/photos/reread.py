@@ -12,14 +12,14 @@ from facegpt.photo.config import DecodeConfig
 from facegpt.photo.decode import DecodeError, RejectedError, decode, image_id_of
 from pipeline.shards.manifest import ShardLoader, read_manifest
 from pipeline.sources import Fetcher
-from pipeline.sources.places import MARK
+from pipeline.sources.locators import MEMBER_SEPARATOR
 from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
 
 
 def entries_of(storage: Storage, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Entry]:
     """For rows of faces whose photo lies in a tar or Parquet file, what the manifest says of it, by shard and URI."""
-    wanted = {(row["shard"], row["uri"]) for row in rows if MARK in row["uri"]}
+    wanted = {(row["shard"], row["uri"]) for row in rows if MEMBER_SEPARATOR in row["uri"]}
     if not wanted:
         return {}
     shards, load = {shard for shard, _ in wanted}, ShardLoader(storage)

@@ -42,5 +42,5 @@ def surest_faces(photos: Sequence[Entry], config: RunConfig, crop_size: int) -> 
     for found in detect.each(ShardTask("", tuple(photos))):
         record = found.record
         unread = str(record.reason) if record.status in ("failed", "rejected") else None
-        surest = max(found.faces, key=lambda pair: pair[0].det_score, default=None)
-        yield PhotoFace(record.uri, None if surest is None else surest[1], unread)
+        surest = max(found.faces, key=lambda face: face.det_score, default=None)
+        yield PhotoFace(record.uri, None if surest is None else surest.crop, unread)

@@ -61,7 +61,7 @@ def _searched(location: str, config: RunConfig, size: int) -> Iterator[tuple[lis
     for chunk in Listing(location):
         for found in detect.each(ShardTask("", tuple(chunk))):
             unread = found.record.status in ("failed", "rejected")
-            large = [crop for face, crop in found.faces if face.face_px >= SMALLEST_PX]
+            large = [face.crop for face in found.faces if face.face_px >= SMALLEST_PX]
             yield large, str(found.record.reason) if unread else ""
 
 

@@ -1,4 +1,4 @@
-"""The page to look at after a run: counts, failures with reasons, distributions, faces with their reconstruction."""
+"""The report of a run, one page: counts, failures with reasons, distributions, faces with their reconstruction."""
 
 from pipeline.report.write import write_report
 

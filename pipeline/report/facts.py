@@ -1,4 +1,4 @@
-"""The lines of a run's record that a person reads first."""
+"""Facts of a run for the report: model, detector, configuration, runs, licences, versions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from schemas import Provenance
 INVOCATIONS_SHOWN = 5
 
 
-def facts(record: Mapping[str, Any], provenance: Provenance | None) -> list[tuple[str, str]]:
-    """Names and values in reading order, from run.json and the header of the tables."""
+def run_facts(record: Mapping[str, Any], provenance: Provenance | None) -> list[tuple[str, str]]:
+    """Lists names and values in reading order, from the run record and the provenance of its tables."""
     config = record["config"]
     lines = [("Notice", record["notice"])] if "notice" in record else []
-    lines += [("Model", _model(config, provenance))]
+    lines += [("Model", _model_line(config, provenance))]
     if provenance is not None:
         lines += [
             (
@@ -27,8 +27,8 @@ def facts(record: Mapping[str, Any], provenance: Provenance | None) -> list[tupl
             ),
             ("Detector", f"{provenance.detector} · fingerprint {provenance.detector_fingerprint[:12]}"),
         ]
-    runs = [_invocation(one) for one in record["invocations"][-INVOCATIONS_SHOWN:]]
-    changed = list(_changed(RunConfig().model_dump(mode="json"), config))
+    runs = [_invocation_line(invocation) for invocation in record["invocations"][-INVOCATIONS_SHOWN:]]
+    changed = list(_changed_settings(RunConfig().model_dump(mode="json"), config))
     lines += [
         ("Configuration", "\n".join(changed) if changed else "all defaults"),
         (
@@ -42,7 +42,8 @@ def facts(record: Mapping[str, Any], provenance: Provenance | None) -> list[tupl
     return lines
 
 
-def _model(config: Mapping[str, Any], provenance: Provenance | None) -> str:
+def _model_line(config: Mapping[str, Any], provenance: Provenance | None) -> str:
+    """Describes the model; of the dry run's null model by its digest or caption."""
     path = config["model"]["path"]
     if path == NULL:
         return provenance.model_digest if provenance else CAPTION
@@ -50,20 +51,24 @@ def _model(config: Mapping[str, Any], provenance: Provenance | None) -> str:
     return f"{name} · sha256 {provenance.model_digest[:12]}" if provenance else name
 
 
-def _invocation(one: Mapping[str, Any]) -> str:
-    seconds = float(one["seconds"])
-    speed = f", {one['images'] / seconds:.1f} images/s" if seconds > 0 else ""
-    device = one["workers"]["device"]
+def _invocation_line(invocation: Mapping[str, Any]) -> str:
+    """Describes one run: start, counts, duration, speed and device."""
+    seconds = float(invocation["seconds"])
+    speed = f", {invocation['images'] / seconds:.1f} images/s" if seconds > 0 else ""
+    device = invocation["workers"]["device"]
     return (
-        f"{one['started']}: {one['images']:,} images and {one['faces']:,} faces from {one['input']} "
-        f"in {seconds:,.1f} s{speed}, on {device}"
+        f"{invocation['started']}: {invocation['images']:,} images and {invocation['faces']:,} faces "
+        f"from {invocation['input']} in {seconds:,.1f} s{speed}, on {device}"
     )
 
 
-def _changed(default: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _changed_settings(
+    default: Mapping[str, Any], values: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """Yields `key = value` for the settings that differ from their default, with dots between nested keys."""
     for key, value in values.items():
-        usual = default.get(key)
-        if isinstance(value, dict) and isinstance(usual, dict):
-            yield from _changed(usual, value, f"{prefix}{key}.")
-        elif value != usual:
+        default_value = default.get(key)
+        if isinstance(value, dict) and isinstance(default_value, dict):
+            yield from _changed_settings(default_value, value, f"{prefix}{key}.")
+        elif value != default_value:
             yield f"{prefix}{key} = {value}"

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 360, 150
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 18, 26
+FLOOR = HEIGHT - BOTTOM
 MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One part of a stacked bar: its style class, what it counts, how many."""
+    """Segment of a stacked bar: its style class, its label and its count."""
 
     name: str
     label: str
@@ -32,10 +33,10 @@ def histogram(
     ticks: Sequence[float] = (),
     decimals: int = 0,
 ) -> Markup:
-    """A histogram as one `<svg>` with a bar for each bin and the values of `ticks` under it.
+    """Draws a histogram as one `<svg>` with a bar for each bin and the values of `ticks` under it.
 
     Bins are drawn equally wide whatever their edges, so logarithmic edges give a logarithmic axis. Values outside the
-    edges count in the first or last bin; what is not finite is left out and said in the caption.
+    edges count in the first or last bin; what is not finite is left out.
 
     Args:
         values: the numbers, any count.
@@ -47,38 +48,25 @@ def histogram(
     """
     finite = values[np.isfinite(values)]
     bounds = np.asarray(edges, dtype=np.float64)
-    counts, _ = np.histogram(np.clip(finite, bounds[0], np.nextafter(bounds[-1], -np.inf)), bounds)
-    peak = max(int(counts.max(initial=0)), 1)
-    step = (WIDTH - LEFT - RIGHT) / len(counts)
-    floor = HEIGHT - BOTTOM
-    parts: list[str] = []
-    for index, count in enumerate(counts):
-        if not count:
-            continue
-        height = (floor - TOP) * count / peak
-        between = f"{_number(bounds[index])} to {_number(bounds[index + 1])}{unit}"
-        parts.append(
-            f'<rect class="bar" x="{LEFT + index * step + 1:.1f}" y="{floor - height:.1f}" width="{step - 2:.1f}" '
-            f'height="{height:.1f}" rx="1.5"><title>{escape(between)}: {count:,}</title></rect>'
-        )
-    parts.append(f'<line class="axis" x1="{LEFT}" y1="{floor}" x2="{WIDTH - RIGHT}" y2="{floor}"/>')
+    elements = _bars(finite, bounds, unit)
+    elements.append(f'<line class="axis" x1="{LEFT}" y1="{FLOOR}" x2="{WIDTH - RIGHT}" y2="{FLOOR}"/>')
     for tick in ticks:
-        x = LEFT + step * float(np.interp(tick, bounds, np.arange(len(bounds))))
-        parts.append(f'<line class="axis" x1="{x:.1f}" y1="{floor}" x2="{x:.1f}" y2="{floor + 4}"/>')
+        x = _position(tick, bounds)
+        elements.append(f'<line class="axis" x1="{x:.1f}" y1="{FLOOR}" x2="{x:.1f}" y2="{FLOOR + 4}"/>')
         anchor = "start" if x < LEFT + 12 else "end" if x > WIDTH - RIGHT - 12 else "middle"
-        parts.append(
+        elements.append(
             f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">'
             f"{_number(tick)}{escape(unit)}</text>"
         )
     median = ""
     if finite.size:
-        middle = float(np.median(finite))
-        shown = f"{middle:.{decimals}f}".replace("-", MINUS)
-        x = LEFT + step * float(np.interp(middle, bounds, np.arange(len(bounds))))
+        value = float(np.median(finite))
+        shown = f"{value:.{decimals}f}".replace("-", MINUS)
+        x = _position(value, bounds)
         anchor = "start" if x < WIDTH / 2 else "end"
         shift = 5 if anchor == "start" else -5
-        parts.append(f'<line class="median" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{floor}"/>')
-        parts.append(
+        elements.append(f'<line class="median" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{FLOOR}"/>')
+        elements.append(
             f'<text class="note" x="{x + shift:.1f}" y="12" text-anchor="{anchor}">'
             f"median {shown}{escape(unit)}</text>"
         )
@@ -86,22 +74,22 @@ def histogram(
     name = f"{label}: {finite.size:,} faces{median}"
     return Markup(
         f'<svg class="histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(elements)}</svg>"
     )
 
 
 def stacked_bar(segments: Sequence[Segment], *, label: str) -> Markup:
-    """One horizontal bar cut into `segments`, each wide enough to be seen: one failure in a million shows."""
+    """Draws one horizontal bar of `segments`, each wide enough to be seen: one failure in a million shows."""
     present = [segment for segment in segments if segment.count > 0]
     total = sum(segment.count for segment in present)
     least = 0.6
     shares = [max(100 * segment.count / total, least) for segment in present]
     scale = 100 / sum(shares) if shares else 1.0
-    parts: list[str] = []
+    elements: list[str] = []
     x = 0.0
     for segment, share in zip(present, shares, strict=True):
         width = share * scale
-        parts.append(
+        elements.append(
             f'<rect class="segment {escape(segment.name)}" x="{x:.3f}" y="0" width="{width:.3f}" height="4">'
             f"<title>{escape(segment.label)}: {segment.count:,}</title></rect>"
         )
@@ -109,11 +97,36 @@ def stacked_bar(segments: Sequence[Segment], *, label: str) -> Markup:
     name = label + ": " + ", ".join(f"{segment.count:,} {segment.label}" for segment in present)
     return Markup(
         f'<svg class="stacked" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label="{escape(name)}">'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(elements)}</svg>"
     )
 
 
+def _bars(values: NDArray[np.float64], bounds: NDArray[np.float64], unit: str) -> list[str]:
+    """Draws a `<rect>` for each bin that is not empty; `values` are finite, `bounds` the N + 1 edges of the bins."""
+    counts, _ = np.histogram(np.clip(values, bounds[0], np.nextafter(bounds[-1], -np.inf)), bounds)
+    peak = max(int(counts.max(initial=0)), 1)
+    step = (WIDTH - LEFT - RIGHT) / len(counts)
+    bars: list[str] = []
+    for index, count in enumerate(counts):
+        if not count:
+            continue
+        height = (FLOOR - TOP) * count / peak
+        between = f"{_number(bounds[index])} to {_number(bounds[index + 1])}{unit}"
+        bars.append(
+            f'<rect class="bar" x="{LEFT + index * step + 1:.1f}" y="{FLOOR - height:.1f}" width="{step - 2:.1f}" '
+            f'height="{height:.1f}" rx="1.5"><title>{escape(between)}: {count:,}</title></rect>'
+        )
+    return bars
+
+
+def _position(value: float, bounds: NDArray[np.float64]) -> float:
+    """Returns the x of a value, on an axis on which the bins are equally wide."""
+    step = (WIDTH - LEFT - RIGHT) / (len(bounds) - 1)
+    return LEFT + step * float(np.interp(value, bounds, np.arange(len(bounds))))
+
+
 def _number(value: float) -> str:
+    """Formats a number: whole from 100 on, else with up to two decimals."""
     if abs(value) >= 100 or float(value).is_integer():
         return f"{value:.0f}".replace("-", MINUS)
     return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", MINUS)

@@ -1,4 +1,4 @@
-"""What the report needs of an output: light columns of every committed shard, whole rows of the faces it shows."""
+"""Reading an output for its report: a few columns of every committed shard, and whole rows of the faces to show."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.output.commit import committed_shards
-from pipeline.output.committed import read_table
+from pipeline.output.commit import committed_shards, table_key
 from pipeline.output.run_json import existing_run
+from pipeline.output.shard_files import read_table
 from pipeline.storage.store import Storage
 from schemas import Provenance, read_provenance
 
-STATUSES = ("annotated", "no_face", "rejected", "failed")
-LIGHT = (
+FIGURE_COLUMNS = (
     "face_id",
     "shard",
     "face_index",
@@ -28,13 +27,16 @@ LIGHT = (
     "caption_status",
     "photometric_psnr",
 )
+"""Columns that are read of every face."""
 SHOWN = 48
+"""Faces that are shown, at most, unless another number is given."""
 EXAMPLES = 5
+"""Photos that are named for each reason, at most."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Photos that ended the same way: `count` of them with this status, stage and reason, the first few by name."""
+    """Reason why photos have no face: `count` of them have this status, stage and reason; the first few by URI."""
 
     status: str
     stage: str
@@ -44,12 +46,12 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Output:
-    """A run's output, open for reading.
+class ReportData:
+    """Contents of an output that its report needs.
 
-    `record` is run.json; `shards` the committed ones in order; `statuses` photos by status; `reasons` what did not
-    become a face, most frequent first; `bytes` of all photos; `faces` the light columns of every face;
-    `provenance` what made the rows, None as long as nothing is committed.
+    `record`: run.json; `shards`: the committed ones in order; `statuses`: photos by status; `reasons`: why photos have
+    no face, most frequent first; `bytes`: of all photos; `faces`: `FIGURE_COLUMNS` of every face; `provenance`: of the
+    rows, None as long as nothing is committed.
     """
 
     storage: Storage
@@ -62,7 +64,7 @@ class Output:
     provenance: Provenance | None
 
 
-def read_output(output: str) -> Output:
+def read_report_data(output: str) -> ReportData:
     """Reads the tables of the committed shards of `output`, a path or an s3:// URL.
 
     Raises:
@@ -74,42 +76,51 @@ def read_output(output: str) -> Output:
     statuses: Counter[str] = Counter()
     groups: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], list[str]] = {}
-    size = 0
-    parts: list[pa.Table] = []
+    n_bytes = 0
+    face_tables: list[pa.Table] = []
     provenance = None
     for shard in shards:
-        images = _table(storage, "images", shard, ["uri", "bytes", "status", "stage", "reason"])
+        images = _read_table(storage, "images", shard, ["uri", "bytes", "status", "stage", "reason"])
         statuses.update(images["status"].to_pylist())
-        size += pc.sum(images["bytes"]).as_py() or 0
+        n_bytes += pc.sum(images["bytes"]).as_py() or 0
         for row in images.filter(pc.not_equal(images["status"], "annotated")).to_pylist():
             key = (row["status"], row["stage"] or "", row["reason"] or "")
             groups[key] += 1
-            named = examples.setdefault(key, [])
-            if len(named) < EXAMPLES:
-                named.append(row["uri"])
-        part = _table(storage, "faces", shard, list(LIGHT))
-        provenance = provenance or read_provenance(part.schema)
-        parts.append(part.replace_schema_metadata())
+            uris = examples.setdefault(key, [])
+            if len(uris) < EXAMPLES:
+                uris.append(row["uri"])
+        table = _read_table(storage, "faces", shard, list(FIGURE_COLUMNS))
+        provenance = provenance or read_provenance(table.schema)
+        face_tables.append(table.replace_schema_metadata())
     reasons = tuple(
         Reason(*key, count, tuple(examples[key]))
         for key, count in sorted(groups.items(), key=lambda item: (-item[1], item[0]))
     )
-    empty = pa.table({name: pa.array([], pa.null()) for name in LIGHT})
-    faces = pa.concat_tables(parts) if parts else empty
-    return Output(storage, record, shards, statuses, reasons, size, faces, provenance)
+    empty = pa.table({name: pa.array([], pa.null()) for name in FIGURE_COLUMNS})
+    faces = pa.concat_tables(face_tables) if face_tables else empty
+    return ReportData(
+        storage=storage,
+        record=record,
+        shards=shards,
+        statuses=statuses,
+        reasons=reasons,
+        bytes=n_bytes,
+        faces=faces,
+        provenance=provenance,
+    )
 
 
-def choose(faces: pa.Table, shown: int = SHOWN) -> list[int]:
-    """The rows of `faces` to show, best quality first: all of them if they are few enough.
+def choose_faces(faces: pa.Table, shown: int = SHOWN) -> list[int]:
+    """Chooses the rows of `faces` to show, best quality first: all of them if there are at most `shown`.
 
-    Otherwise a quarter of the `shown` are those of the lowest quality, and the rest is spaced evenly over the run's
-    order, so that neither luck nor taste chooses. Faces without a quality sort last.
+    Otherwise a quarter of the `shown` are those of the lowest quality, and the others are spaced evenly over the run's
+    order, so that the choice is not arbitrary. Faces without a quality sort last.
     """
-    quality = np.nan_to_num(numbers(faces, "quality"), nan=-1.0)
+    quality = np.nan_to_num(float_column(faces, "quality"), nan=-1.0)
     order = np.argsort(-quality, kind="stable")
     if len(order) <= shown:
         return [int(row) for row in order]
-    worst = quarter(shown)
+    worst = lowest_count(shown)
     lowest = {int(row) for row in order[len(order) - worst :]}
     others = [row for row in range(len(order)) if row not in lowest]
     picked = np.linspace(0, len(others) - 1, shown - worst).round().astype(int)
@@ -117,27 +128,28 @@ def choose(faces: pa.Table, shown: int = SHOWN) -> list[int]:
     return [int(row) for row in order if int(row) in wanted]
 
 
-def quarter(shown: int) -> int:
-    """How many of the `shown` faces are there for their low quality."""
+def lowest_count(shown: int) -> int:
+    """Returns how many of the `shown` faces are chosen for their low quality."""
     return shown // 4
 
 
-def whole_rows(output: Output, rows: Iterable[int]) -> list[dict[str, Any]]:
-    """All columns of the faces at `rows` of `output.faces`, in the order given."""
-    wanted = output.faces.take(pa.array(list(rows), pa.int64())).select(["face_id", "shard"]).to_pylist()
-    found: dict[str, dict[str, Any]] = {}
+def read_rows(data: ReportData, rows: Iterable[int]) -> list[dict[str, Any]]:
+    """Reads all columns of the faces at `rows` of `data.faces`, in the order given."""
+    wanted = data.faces.take(pa.array(list(rows), pa.int64())).select(["face_id", "shard"]).to_pylist()
+    rows_by_id: dict[str, dict[str, Any]] = {}
     for shard in {row["shard"] for row in wanted}:
         ids = pa.array([row["face_id"] for row in wanted if row["shard"] == shard])
-        table = _table(output.storage, "faces", shard, None)
+        table = _read_table(data.storage, "faces", shard, None)
         for row in table.filter(pc.is_in(table["face_id"], ids)).to_pylist():
-            found[row["face_id"]] = row
-    return [found[row["face_id"]] for row in wanted]
+            rows_by_id[row["face_id"]] = row
+    return [rows_by_id[row["face_id"]] for row in wanted]
 
 
-def numbers(faces: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A column as float64, nan where it is null."""
+def float_column(faces: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Returns a column as float64, nan where it is null."""
     return np.asarray(pc.cast(faces[name], pa.float64()).to_pandas(), dtype=np.float64)
 
 
-def _table(storage: Storage, table: str, shard: str, columns: list[str] | None) -> pa.Table:
-    return read_table(storage, f"{table}/{shard}.parquet", columns)
+def _read_table(storage: Storage, table: str, shard: str, columns: list[str] | None) -> pa.Table:
+    """Reads columns of a shard's part of a table; raises UsageError if it is missing or damaged."""
+    return read_table(storage, table_key(table, shard), columns)

@@ -1,11 +1,10 @@
-"""Puts the page together and writes it into the output."""
+"""Writing the report: one page, rendered from a template, in OUTPUT/report."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -13,14 +12,25 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+import facegpt
+from facegpt.library.pictures import SIDE, TURN_DEGREES, draw_pictures
 from facegpt.morphable import bundled
 from pipeline.config import config_of
 from pipeline.errors import UsageError, describe
 from pipeline.photos.reread import entries_of, open_photo
-from pipeline.report.facts import facts
+from pipeline.report.facts import run_facts
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import SIDE, TURN_DEGREES, data_uri, pictures
-from pipeline.report.read import SHOWN, STATUSES, Output, choose, numbers, quarter, read_output, whole_rows
+from pipeline.report.pictures import data_uri
+from pipeline.report.read import (
+    SHOWN,
+    ReportData,
+    choose_faces,
+    float_column,
+    lowest_count,
+    read_report_data,
+    read_rows,
+)
+from schemas import STATUSES
 
 LABELS = {
     "annotated": "with faces",
@@ -34,7 +44,7 @@ PANELS = {
     "reconstruction": "The reconstructed face drawn over the crop",
     "turned": f"The reconstructed head turned by {TURN_DEGREES:.0f} degrees",
 }
-UNSAID = {
+DEFAULT_REASONS = {
     "no_face": "the detector found no face",
     "rejected": "no reason was recorded",
     "failed": "no reason was recorded",
@@ -43,52 +53,52 @@ REASONS_SHOWN = 60
 
 
 def write_report(output: str, shown: int = SHOWN) -> str:
-    """Writes OUTPUT/report/index.html, one file that needs nothing else, and returns where it lies.
+    """Writes OUTPUT/report/index.html, one self-contained file, and returns its path or URL.
 
     The page counts every photo of the committed shards, groups those without a face by reason, and shows at most
     `shown` faces with pictures; their photos are read again, and one that is gone leaves a note in its place.
 
     Args:
         output: of `annotate`, a path or an s3:// URL.
-        shown: the most faces to show.
+        shown: the number of faces to show, at most.
 
     Raises:
         UsageError: there is no run at `output`, one of its tables is damaged, or it cannot be written to.
     """
-    read = read_output(output)
-    page = render_page(read, shown).encode("utf-8")
+    data = read_report_data(output)
+    page = render_page(data, shown).encode("utf-8")
     try:
-        read.storage.write("report/index.html", page)
+        data.storage.write("report/index.html", page)
     except Exception as error:
         # s3fs and botocore raise many types; each of them means the same to the user.
         raise UsageError(f"cannot write the report to OUTPUT {output}: {describe(error)}") from error
-    return read.storage.uri("report/index.html")
+    return data.storage.uri("report/index.html")
 
 
-def render_page(read: Output, shown: int = SHOWN) -> str:
-    """The page's HTML."""
+def render_page(data: ReportData, shown: int = SHOWN) -> str:
+    """Renders the page as HTML."""
     here = files("pipeline.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string((here / "page.html.j2").read_text("utf-8"))
-    photos, n_faces = sum(read.statuses.values()), read.faces.num_rows
-    chosen = choose(read.faces, shown)
+    photos, n_faces = sum(data.statuses.values()), data.faces.num_rows
+    chosen = choose_faces(data.faces, shown)
     segments = [
-        Segment(status, LABELS[status], read.statuses[status]) for status in STATUSES if read.statuses[status]
+        Segment(status, LABELS[status], data.statuses[status]) for status in STATUSES if data.statuses[status]
     ]
     return template.render(
-        version=version("facegpt"),
+        version=facegpt.__version__,
         style=Markup((here / "page.css").read_text("utf-8")),
-        title=f"{_count(n_faces, 'face')} in {_count(photos, 'photo')}",
-        where=read.storage.root,
-        notice=read.record.get("notice"),
-        counts=_counts(read, photos),
+        title=f"{_plural(n_faces, 'face')} in {_plural(photos, 'photo')}",
+        where=data.storage.root,
+        notice=data.record.get("notice"),
+        counts=_counts(data, photos),
         segments=segments,
         status_bar=stacked_bar(segments, label="Photos"),
-        figures=_figures(read) if n_faces else [],
+        figures=_figures(data) if n_faces else [],
         n_faces=n_faces,
         selection=_selection(n_faces, len(chosen)),
         turn=f"{TURN_DEGREES:.0f}",
-        tiles=[_tile(row) for row in _with_pictures(read, chosen)],
+        tiles=[_tile(row) for row in _read_with_pictures(data, chosen)],
         side=SIDE,
         labels=LABELS,
         reasons=[
@@ -96,35 +106,38 @@ def render_page(read: Output, shown: int = SHOWN) -> str:
                 "count": reason.count,
                 "status": reason.status,
                 "stage": reason.stage,
-                "reason": reason.reason or UNSAID[reason.status],
-                "examples": [(_name(uri), uri) for uri in reason.examples],
+                "reason": reason.reason or DEFAULT_REASONS[reason.status],
+                "examples": [(_file_name(uri), uri) for uri in reason.examples],
             }
-            for reason in read.reasons[:REASONS_SHOWN]
+            for reason in data.reasons[:REASONS_SHOWN]
         ],
-        reasons_lead=_reasons_lead(read),
-        facts=facts(read.record, read.provenance),
-        record=json.dumps(read.record, indent=2, ensure_ascii=False),
+        reasons_lead=_reasons_lead(data),
+        facts=run_facts(data.record, data.provenance),
+        record=json.dumps(data.record, indent=2, ensure_ascii=False),
     )
 
 
-def _with_pictures(read: Output, chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """The chosen rows, each with its `pictures` by panel and, where the photo cannot be had, `note`."""
-    rows = whole_rows(read, chosen)
+def _read_with_pictures(data: ReportData, chosen: Sequence[int]) -> list[dict[str, Any]]:
+    """Reads the chosen rows, and adds `pictures` by panel and `note`: why pictures are missing."""
+    rows = read_rows(data, chosen)
     model = bundled()
-    made_with = read.provenance.face_model_sha256 if read.provenance else None
+    made_with = data.provenance.face_model_sha256 if data.provenance else None
     drawable = model if model.sha256 == made_with else None
-    config = config_of(read.record["config"]).decode
-    entries = entries_of(read.storage, rows)
+    config = config_of(data.record["config"]).decode
+    entries = entries_of(data.storage, rows)
     for row in rows:
         photo, row["note"] = open_photo(row, config, entries.get((row["shard"], row["uri"])))
-        row["pictures"] = {name: data_uri(image) for name, image in pictures(drawable, row, photo).items()}
+        row["pictures"] = {
+            name: data_uri(image) for name, image in draw_pictures(drawable, row, photo).items()
+        }
         row["note"] = row["note"] or f"not drawn: the face model is not {model.id} of this version"
     return rows
 
 
 def _tile(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Formats a face's row for its tile on the page."""
     quality = row["quality"]
-    known = quality is not None and math.isfinite(quality)
+    has_quality = quality is not None and math.isfinite(quality)
     angles = " · ".join(f"{name} {_degrees(row[f'{name}_deg'])}" for name in ("yaw", "pitch", "roll"))
     return {
         "pictures": [
@@ -136,37 +149,39 @@ def _tile(row: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "caption": row["caption"] or "No caption.",
         "truncated": row["caption_status"] == "truncated",
-        "quality": f"{quality:.2f}" if known else "unknown",
-        "percent": f"{100 * min(max(quality, 0.0), 1.0):.0f}" if known else "0",
+        "quality": f"{quality:.2f}" if has_quality else "unknown",
+        "percent": f"{100 * min(max(quality, 0.0), 1.0):.0f}" if has_quality else "0",
         "quality_title": f"photometric {row['photometric_psnr']:.1f} dB inside the face, "
         f"prior distance {row['prior_distance']:.2f}, "
         f"{100 * row['caption_agreement']:.0f} % of the caption agrees with the parameters",
         "facts": angles,
         "uri": row["uri"],
-        "name": f"{row['face_px']:.0f} px · {_name(row['uri'])}",
+        "name": f"{row['face_px']:.0f} px · {_file_name(row['uri'])}",
     }
 
 
-def _counts(read: Output, photos: int) -> list[dict[str, str]]:
-    quality = numbers(read.faces, "quality")
+def _counts(data: ReportData, photos: int) -> list[dict[str, str]]:
+    """Formats the counts at the top of the page: label, value and detail."""
+    quality = float_column(data.faces, "quality")
     finite = quality[np.isfinite(quality)]
     counts = [
-        {"label": "Photos", "value": f"{photos:,}", "detail": _size(read.bytes)},
-        {"label": "Faces", "value": f"{read.faces.num_rows:,}", "detail": ""},
+        {"label": "Photos", "value": f"{photos:,}", "detail": _size(data.bytes)},
+        {"label": "Faces", "value": f"{data.faces.num_rows:,}", "detail": ""},
         {
             "label": "Photos with a face",
-            "value": f"{100 * read.statuses['annotated'] / photos:.0f}%" if photos else "–",
+            "value": f"{100 * data.statuses['annotated'] / photos:.0f}%" if photos else "–",
             "detail": "",
         },
-        {"label": "Failed", "value": f"{read.statuses['failed']:,}", "detail": ""},
+        {"label": "Failed", "value": f"{data.statuses['failed']:,}", "detail": ""},
     ]
     if finite.size:
         counts.insert(3, {"label": "Median quality", "value": f"{np.median(finite):.2f}", "detail": "of 1"})
     return counts
 
 
-def _figures(read: Output) -> list[dict[str, Any]]:
-    yaw, quality, pixels = (numbers(read.faces, name) for name in ("yaw_deg", "quality", "face_px"))
+def _figures(data: ReportData) -> list[dict[str, Any]]:
+    """Draws the histograms of yaw, quality and face size, each with title and note."""
+    yaw, quality, pixels = (float_column(data.faces, name) for name in ("yaw_deg", "quality", "face_px"))
     octaves = [16 * 2 ** (step / 2) for step in range(15)]
     return [
         {
@@ -198,35 +213,41 @@ def _figures(read: Output) -> list[dict[str, Any]]:
 
 
 def _selection(total: int, shown: int) -> str:
+    """Says which of the faces are shown."""
     if total <= shown:
         return "All of them, best quality first." if total > 1 else "The only one."
-    worst = quarter(shown)
+    worst = lowest_count(shown)
     return f"{shown} of {total:,}: the {worst} of lowest quality, the rest spaced evenly over the run; best first."
 
 
-def _reasons_lead(read: Output) -> str:
-    count = sum(reason.count for reason in read.reasons)
-    lead = f"{_count(count, 'photo')} ended without a face, grouped by reason. Each has its row in the images table."
-    if len(read.reasons) > REASONS_SHOWN:
-        lead += f" The {REASONS_SHOWN} most frequent of {len(read.reasons):,} reasons are shown."
+def _reasons_lead(data: ReportData) -> str:
+    """Says how many photos have no face."""
+    count = sum(reason.count for reason in data.reasons)
+    lead = f"{_plural(count, 'photo')} ended without a face, grouped by reason. Each has its row in the images table."
+    if len(data.reasons) > REASONS_SHOWN:
+        lead += f" The {REASONS_SHOWN} most frequent of {len(data.reasons):,} reasons are shown."
     return lead
 
 
-def _count(count: int, noun: str) -> str:
+def _plural(count: int, noun: str) -> str:
+    """Formats a count with its noun, in the plural unless it is one."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _degrees(value: float) -> str:
+    """Formats an angle in whole degrees with its sign, and zero without one."""
     return (
         f"{value:+.0f}°".replace("-", "\N{MINUS SIGN}").replace("+0°", "0°").replace("\N{MINUS SIGN}0°", "0°")
     )
 
 
-def _name(uri: str) -> str:
+def _file_name(uri: str) -> str:
+    """Returns the last part of a URI."""
     return uri.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _size(count: int) -> str:
+    """Formats a number of bytes in the largest fitting unit, powers of 1000."""
     size, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.annotate.model_source import AnnotatorSource
+from pipeline.annotate.model_source import ModelSource
 from pipeline.annotate.null_model import notice
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.execution.progress import RunProgress
 from pipeline.output.commit import committed_shards
-from pipeline.output.run_json import now, own_keys, read_record
+from pipeline.output.run_json import now, read_record, run_keys
 from pipeline.run.fingerprint import check_same
-from pipeline.run.setup import check_licences, fingerprints_of, model_of, new_record
-from pipeline.run.work import Run, RunSummary, Say, conclude, store, work_through
+from pipeline.run.setup import RunSetup, new_record, set_up
+from pipeline.run.work import Invocation, Run, RunSummary, Say, conclude, store, work_through
 from pipeline.shards.feed import Feed
-from pipeline.shards.manifest import read_manifest
+from pipeline.shards.manifest import Manifest, read_manifest
 from pipeline.shards.shard import ShardRef
 from pipeline.shards.tombstones import read_tombstones
-from pipeline.storage.journal import replay
+from pipeline.storage.journal import replay_journal
 from pipeline.storage.locations import normalize
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
 
 if TYPE_CHECKING:
-    pass
-
+    from pipeline.execution.plan import Plan
 
 SHARDS_PER_WORKER = 8
 """A wave is executed once it has so many shards for each worker, or the listing has ended."""
@@ -39,7 +38,7 @@ def annotate(
     *,
     limit: int | None = None,
     replace: bool = False,
-    source: AnnotatorSource | None = None,
+    source: ModelSource | None = None,
     say: Say = print,
 ) -> RunSummary:
     """Annotates the images of `location` into `output`; what is committed there already is not done again.
@@ -58,101 +57,122 @@ def annotate(
     storage = Storage(output)
     if normalize(location) == storage.root:
         raise UsageError("INPUT and OUTPUT are the same place")
+    # Read here to fail before a model is looked for, downloaded or hashed; it counts as it is under the lock.
     read_record(storage, any_version=replace)
-    source = source or model_of(config)
-    check_licences(config, source)
+    setup = set_up(config, source)
     with run_lock(storage):
-        return _locked(storage, location, config, limit, replace, source, say)
+        return _locked(storage, setup, location, say, limit=limit, replace=replace)
 
 
 def _locked(
-    storage: Storage,
-    location: str,
-    config: RunConfig,
-    limit: int | None,
-    replace: bool,
-    source: AnnotatorSource,
-    say: Say,
+    storage: Storage, setup: RunSetup, location: str, say: Say, *, limit: int | None, replace: bool
 ) -> RunSummary:
     record = read_record(storage, any_version=replace)
-    parts = fingerprints_of(config, source)
-    fresh = new_record(config, source, parts)
     if record is not None and not replace:
-        check_same(record, parts, storage.root)
-    if record is not None and (finished := replay(storage)):
-        say("; ".join(finished))
+        check_same(record, setup.fingerprints, storage.root)
+    if record is not None and (changes := replay_journal(storage)):
+        say("; ".join(changes))
+        # run.json may be part of a change that has just been finished.
         record = read_record(storage, any_version=replace)
-    skip = read_tombstones(storage).hold
-    with Feed(storage, location, config.shards, limit=limit, skip=skip, anew=replace) as feed:
+    forgotten = read_tombstones(storage).covers
+    with Feed(
+        storage, location, setup.config.shards, limit=limit, skip=forgotten, ignore_manifest=replace
+    ) as feed:
         feed.wait()
-        changed = ", ".join(f"{key}={value}" for key, value in config.changed().items())
+        changed = ", ".join(f"{key}={value}" for key, value in setup.config.changed().items())
         say(f"settings: {changed or 'all defaults'} (the whole configuration is kept in run.json)")
-        if dry := notice(config.model_dump()):
+        if dry := notice(setup.config.model_dump()):
             say(dry)
         if record is not None and replace:
             say(f"deleting what {storage.root} holds")
-            storage.delete(list(own_keys(storage)))
+            storage.delete(list(run_keys(storage)))
             record = None
-        record = record or fresh
-        return _resume(Run(storage, record, config, source), location, feed, say)
+        return _resume(Run(storage, record or new_record(setup), setup), location, feed, say)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The shards of earlier calls: those that are not committed, and how many are."""
+
+    uncommitted: list[ShardRef]
+    committed: int
 
 
 def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
     manifest = read_manifest(run.storage)
-    done = set(committed_shards(run.storage))
-    stray = len(done - {ref.shard for ref in manifest.shards})
-    if stray:
-        # Their numbers would be given to other images, which would count as committed then.
-        raise UsageError(
-            f"OUTPUT {run.storage.root} is damaged: {stray} committed shards stand in no part of the manifest. Put it "
-            "back as it was, choose a new OUTPUT, or --replace"
-        )
-    left = [ref for ref in manifest.shards if ref.shard not in done]
-    if not feed.wait() and not left:
-        say(_found(feed, location))
+    backlog = _backlog(run.storage, manifest)
+    if not feed.wait() and not backlog.uncommitted:
+        say(_listing_line(feed, location))
         say(f"nothing to do: all {manifest.n_images:,} images in {run.storage.root} are committed")
-        return RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
-    # Ray takes seconds to import, and a run that finds nothing to do should not.
-    from pipeline.execution.cluster import cluster
-    from pipeline.execution.plan import plan_workers
-
-    started = now()
-    refs: list[ShardRef] = []
-    errors: dict[str, str] = {}
-    with cluster() as (cpus, gpus):
-        plan = plan_workers(run.config, cpus, gpus)
-        workers = plan.detect + plan.annotate
-        feed.settle()
-        store(run)
-        feed.start(workers)
-        wave = [*left, *feed.wave(0 if left else SHARDS_PER_WORKER * workers)]
-        say(_found(feed, location))
-        todo = sum(ref.n_images for ref in left) + feed.fresh
-        shards = f"{len(wave):,} shards" if feed.is_listed else "shards, and counting,"
-        known = f"; {len(done):,} shards are committed already" if done else ""
-        say(
-            f"{todo:,} images in {shards} to do{known}; {plan.detect} detect and {plan.annotate} annotate "
-            f"workers, model on {plan.device}"
-        )
-        with RunProgress() as progress:
-            while wave:
-                refs += wave
-                progress.expect(sum(ref.n_images for ref in wave))
-                errors |= work_through(run, wave, plan, progress)
-                wave = [] if progress.refused else feed.wave(SHARDS_PER_WORKER * workers)
-    summary = conclude(run, plan, started, location, len(refs), errors, progress)
+        return RunSummary()
+    summary = _execute(run, location, feed, backlog, say)
     if feed.error:
         done_so_far = f"{summary.images:,} images that were found before are done"
         raise UsageError(f"{feed.error} ({done_so_far}; the same command goes on)")
     return summary
 
 
-def _found(feed: Feed, location: str) -> str:
+def _backlog(storage: Storage, manifest: Manifest) -> Backlog:
+    """Compares the manifest with the commits; raises UsageError if there are commits of shards that it lacks."""
+    committed = set(committed_shards(storage))
+    stray = len(committed - {ref.shard for ref in manifest.shards})
+    if stray:
+        # Their numbers would be given to other images, which would count as committed then.
+        raise UsageError(
+            f"OUTPUT {storage.root} is damaged: {stray} committed shards stand in no part of the manifest. Put it "
+            "back as it was, choose a new OUTPUT, or --replace"
+        )
+    return Backlog([ref for ref in manifest.shards if ref.shard not in committed], len(committed))
+
+
+def _execute(run: Run, location: str, feed: Feed, backlog: Backlog, say: Say) -> RunSummary:
+    """Executes shards in waves: the backlog with the feed's first ones, then what the feed gives until it ends."""
+    # Ray takes seconds to import, and a run that finds nothing to do should not.
+    from pipeline.execution.cluster import cluster
+    from pipeline.execution.plan import plan_workers
+
+    started = now()
+    shards = 0
+    errors: dict[str, str] = {}
+    with cluster() as (cpus, gpus):
+        plan = plan_workers(run.setup.config, cpus, gpus)
+        workers = plan.detect + plan.annotate
+        feed.settle()
+        store(run)
+        feed.start(workers)
+        wave = [
+            *backlog.uncommitted,
+            *feed.wave(0 if backlog.uncommitted else SHARDS_PER_WORKER * workers),
+        ]
+        say(_listing_line(feed, location))
+        say(_work_line(len(wave), feed, backlog, plan))
+        with RunProgress() as progress:
+            while wave:
+                shards += len(wave)
+                progress.expect(sum(ref.n_images for ref in wave))
+                errors |= work_through(run, wave, plan, progress)
+                wave = [] if progress.refused else feed.wave(SHARDS_PER_WORKER * workers)
+    return conclude(run, Invocation(started, location, plan), progress, shards, errors)
+
+
+def _listing_line(feed: Feed, location: str) -> str:
     counts = feed.counts
     so_far = "" if feed.is_listed else " so far; listing goes on beside the work"
-    others = f" ({counts.ignored:,} with other extensions left out)" if counts.ignored else ""
-    known = (
-        f", beside {counts.known_containers:,} known tars or Parquet files" if counts.known_containers else ""
+    others = f" ({counts.other_files:,} with other extensions left out)" if counts.other_files else ""
+    containers = (
+        f", beside {counts.skipped_containers:,} known tars or Parquet files"
+        if counts.skipped_containers
+        else ""
     )
-    forgotten = f"; {feed.skipped:,} forgotten ones stay out" if feed.skipped else ""
-    return f"{counts.found:,} images in {location}{others}{known}{so_far}{forgotten}"
+    forgotten = f"; {feed.skipped_images:,} forgotten ones stay out" if feed.skipped_images else ""
+    return f"{counts.images:,} images in {location}{others}{containers}{so_far}{forgotten}"
+
+
+def _work_line(wave: int, feed: Feed, backlog: Backlog, plan: Plan) -> str:
+    images = sum(ref.n_images for ref in backlog.uncommitted) + feed.new_images
+    shards = f"{wave:,} shards" if feed.is_listed else "shards, and counting,"
+    done = f"; {backlog.committed:,} shards are committed already" if backlog.committed else ""
+    return (
+        f"{images:,} images in {shards} to do{done}; {plan.detect} detect and {plan.annotate} annotate "
+        f"workers, model on {plan.device}"
+    )

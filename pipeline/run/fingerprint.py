@@ -27,7 +27,8 @@ WAY_OUT = "choose a new OUTPUT, or --replace to delete what it holds and start a
 
 
 def fingerprints(config: RunConfig, model_digest: str) -> dict[str, str]:
-    """Hashes by part. The model's digest covers its configuration, which names the face model by sha256.
+    """Hashes what decides the rows, by part. The model's digest covers its configuration, which names the face model by
+    sha256.
 
     Raises:
         facegpt.photo.detectors.DetectorError: the detector is unknown or has no weights.
@@ -54,7 +55,7 @@ def check_same(record: dict[str, Any], parts: dict[str, str], where: str, way_ou
 
 
 def combined(parts: dict[str, str]) -> str:
-    """The one fingerprint of an output that starts now; afterwards run.json says it."""
+    """Makes the one fingerprint of an output that starts now; afterwards run.json says it."""
     return _hash(parts)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.annotate.model_source import AnnotatorSource
-from pipeline.config import RunConfig
 from pipeline.errors import UsageError, describe
 from pipeline.execution.progress import RunProgress
+from pipeline.execution.stages import WorkerSetup
 from pipeline.output.commit import committed_shards
 from pipeline.output.run_json import now, write_record
+from pipeline.run.setup import RunSetup
 from pipeline.shards.shard import ShardRef, ShardTask
 from pipeline.storage.store import Storage
 
@@ -24,18 +24,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What one call of `annotate` did. `errors`: why shards stayed uncommitted, by shard; `refused`: why the output
-    took no more, if that ended the run.
+    """What one call of `annotate` or `retry` did; without arguments, nothing. `errors`: why shards stayed uncommitted,
+    by shard; `refused`: why the output took no more, if that ended the run.
     """
 
-    shards: int
-    committed: int
-    images: int
-    faces: int
-    meshes: int
-    statuses: Counter[str]
-    seconds: float
-    errors: dict[str, str]
+    shards: int = 0
+    committed: int = 0
+    images: int = 0
+    faces: int = 0
+    meshes: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    errors: dict[str, str] = field(default_factory=dict)
     refused: str = ""
 
     @property
@@ -46,35 +46,50 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Run:
-    """What belongs together once the checks are done."""
+    """A run whose checks are done: its output, the record that stands or will stand there, and its set-up."""
 
     storage: Storage
     record: dict[str, Any]
-    config: RunConfig
-    source: AnnotatorSource
+    setup: RunSetup
 
     @property
-    def fingerprint(self) -> str:
-        """The output's, as its run.json says it: what the commits before carry, too."""
-        return str(self.record["fingerprint"])
+    def worker_setup(self) -> WorkerSetup:
+        """What workers need of it. The fingerprint is the output's, as its run.json says it: what the commits before
+        carry, too.
+        """
+        fingerprint = str(self.record["fingerprint"])
+        return WorkerSetup(self.setup.config, self.setup.source, self.storage, fingerprint)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call's part in a run: when it started, on what (`input`, in the words of run.json), and its workers."""
+
+    started: str
+    input: str
+    plan: Plan
 
 
 def work_through(
-    run: Run, shards: Sequence[ShardRef | ShardTask], plan: Plan, progress: RunProgress, amends: bool = False
+    run: Run,
+    shards: Sequence[ShardRef | ShardTask],
+    plan: Plan,
+    progress: RunProgress,
+    *,
+    amends: bool = False,
 ) -> dict[str, str]:
     """Executes the shards; gives those that stay uncommitted, with the reason. `amends`: see `execute`.
 
     What is lost without a word, because a worker process died, is done again with the model in a process of its own.
     """
+    # Ray takes seconds to import, and whoever finds nothing to do should not wait for it.
     from pipeline.execution.graph import execute
 
-    left, died = list(shards), "its worker process died"
+    uncommitted, reason = list(shards), "its worker process died"
     done: set[str] = set()
     for careful in (False, True):
         try:
-            for outcome in execute(
-                left, run.config, run.source, run.storage, run.fingerprint, plan, careful, amends
-            ):
+            for outcome in execute(uncommitted, run.worker_setup, plan, careful=careful, amends=amends):
                 progress.add(outcome)
                 if not outcome.error:
                     done.add(outcome.shard)
@@ -82,22 +97,24 @@ def work_through(
                     break
         except Exception as error:
             # Ray itself gave up; what is committed stays, and what is not is reported and left for the next call.
-            died = f"the run ended early: {type(error).__name__}: {describe(error)}"
+            reason = f"the run ended early: {type(error).__name__}: {describe(error)}"
         if not amends:
             done = set(committed_shards(run.storage))
         if progress.refused:
             return {shard.shard: progress.refused for shard in shards if shard.shard not in done}
-        left = [shard for shard in left if shard.shard not in done and shard.shard not in progress.errors]
-        if not left:
+        uncommitted = [
+            shard for shard in uncommitted if shard.shard not in done and shard.shard not in progress.errors
+        ]
+        if not uncommitted:
             break
     failed = {shard.shard: progress.errors[shard.shard] for shard in shards if shard.shard in progress.errors}
-    return {**failed, **{shard.shard: died for shard in left}}
+    return {**failed, **{shard.shard: reason for shard in uncommitted}}
 
 
 def conclude(
-    run: Run, plan: Plan, started: str, what: str, shards: int, errors: dict[str, str], progress: RunProgress
+    run: Run, invocation: Invocation, progress: RunProgress, shards: int, errors: dict[str, str]
 ) -> RunSummary:
-    """Adds one call's work on `what` to run.json, unless the output takes no more, and sums it up."""
+    """Sums up one call's work on so many shards, and adds it to run.json, unless the output takes no more."""
     summary = RunSummary(
         shards=shards,
         committed=shards - len(errors),
@@ -109,11 +126,12 @@ def conclude(
         errors=errors,
         refused=progress.refused,
     )
+    plan = invocation.plan
     run.record["invocations"].append(
         {
-            "started": started,
+            "started": invocation.started,
             "finished": now(),
-            "input": what,
+            "input": invocation.input,
             "images": summary.images,
             "faces": summary.faces,
             "meshes": summary.meshes,

@@ -1,1 +1,1 @@
-"""The manifest: which images an output knows, cut into shards."""
+"""The manifest of an output: its images, cut into shards; what a shard is on its way; tombstones."""

@@ -1,4 +1,4 @@
-"""Which images a run knows already: sixteen bytes for each, whatever the length of its name."""
+"""Digests of entries: a set of images that takes sixteen bytes for each, whatever the length of its URI."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from pipeline.storage.locations import Entry
 WIDTH = 16
 
 
-def digest(entry: Entry) -> bytes:
-    """Of URI, size and etag. That any two of 10^12 files share one has a chance of 10^-15."""
+def entry_digest(entry: Entry) -> bytes:
+    """Hashes URI, size and etag (BLAKE2b, 16 bytes). Any two of 10^12 files share a digest with probability 10^-15."""
     text = f"{entry.uri}\0{entry.size}\0{entry.etag}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=WIDTH).digest()
 
 
-class KnownImages:
-    """A set of digests in a few sorted arrays, the older ones larger."""
+class DigestSet:
+    """Set of entries' digests, in a few sorted arrays of which the older ones are larger."""
 
     def __init__(self) -> None:
-        self._sorted: list[NDArray[np.bytes_]] = []
+        self._arrays: list[NDArray[np.bytes_]] = []
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self._sorted)
+        return sum(len(array) for array in self._arrays)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Makes the entries known."""
-        self.unknown(list(entries))
+        """Adds entries."""
+        self.add_new(list(entries))
 
-    def unknown(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Those of the entries that were not known, each once and in order; from now on they are."""
-        digests = [digest(entry) for entry in entries]
+    def add_new(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Adds entries, and returns those that were not in the set, each once and in order."""
+        digests = [entry_digest(entry) for entry in entries]
         wanted = np.array(digests, dtype=f"S{WIDTH}")
-        known = np.zeros(len(entries), dtype=bool)
-        for part in self._sorted:
-            places = np.minimum(np.searchsorted(part, wanted), len(part) - 1)
-            known |= part[places] == wanted
-        fresh = {
-            one: entry for one, entry, old in zip(digests, entries, known.tolist(), strict=True) if not old
+        is_old = np.zeros(len(entries), dtype=bool)
+        for array in self._arrays:
+            indices = np.minimum(np.searchsorted(array, wanted), len(array) - 1)
+            is_old |= array[indices] == wanted
+        new = {
+            digest: entry
+            for digest, entry, old in zip(digests, entries, is_old.tolist(), strict=True)
+            if not old
         }
-        if fresh:
-            self._sorted.append(np.sort(np.array(list(fresh), dtype=f"S{WIDTH}")))
-            while len(self._sorted) > 1 and len(self._sorted[-2]) < 2 * len(self._sorted[-1]):
-                merged = np.concatenate([self._sorted.pop(), self._sorted.pop()])
+        if new:
+            self._arrays.append(np.sort(np.array(list(new), dtype=f"S{WIDTH}")))
+            while len(self._arrays) > 1 and len(self._arrays[-2]) < 2 * len(self._arrays[-1]):
+                merged = np.concatenate([self._arrays.pop(), self._arrays.pop()])
                 merged.sort(kind="stable")
-                self._sorted.append(merged)
-        return list(fresh.values())
+                self._arrays.append(merged)
+        return list(new.values())

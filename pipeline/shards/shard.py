@@ -1,4 +1,4 @@
-"""What one shard becomes on its way: to do, detected, annotated, committed."""
+"""A shard on its way through a run: to do, detected, annotated, committed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.storage.locations import Entry
 
 @dataclass(frozen=True)
 class ShardRef:
-    """Where the manifest holds a shard of `n_images` images: all that the driver knows of it."""
+    """Where a shard of `n_images` images lies in the manifest: all that the driver holds of it."""
 
     shard: str
     manifest_key: str
@@ -25,7 +25,7 @@ class ShardRef:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A shard to be done: its id and its images."""
+    """Shard to be executed: its id and its images."""
 
     shard: str
     images: tuple[Entry, ...]
@@ -33,7 +33,7 @@ class ShardTask:
 
 @dataclass
 class ImageRecord:
-    """A row of the ledger in the making; the fields are its columns."""
+    """Row of the ledger (the table `images`) in the making; the fields are its columns."""
 
     uri: str
     shard: str
@@ -50,7 +50,11 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """A face, found and cropped. `image`: index of its image in the shard. Points are pixels of the upright image."""
+    """Detected face, cropped.
+
+    `image`: index of its image in the shard; `box`: x0, y0, x1, y1; `landmarks5`: (5, 2), or None where the detector
+    gives none; `crop_matrix`: (2, 3), image to crop. Boxes, points and `face_px` are in pixels of the upright image.
+    """
 
     image: int
     face_id: str
@@ -64,7 +68,7 @@ class DetectedFace:
 
 @dataclass
 class DetectedShard:
-    """A shard after detection: a record per image, and `crops` uint8 sRGB (N, W, W, 3), one per face."""
+    """Shard after detection: a record per image, and `crops` uint8 sRGB (N, W, W, 3), one per face."""
 
     shard: str
     images: list[ImageRecord]
@@ -74,7 +78,7 @@ class DetectedShard:
 
 @dataclass
 class MeshData:
-    """Heads in the canonical frame: `vertices` (N, V, 3) metres, `colours` (N, V, 3) linear RGB, `triangles` (F, 3)."""
+    """Meshes in the head frame: `vertices` (N, V, 3) metres, `colours` (N, V, 3) linear RGB, `triangles` (F, 3)."""
 
     names: list[str]
     vertices: NDArray[np.float32]
@@ -84,7 +88,7 @@ class MeshData:
 
 @dataclass
 class AnnotatedShard:
-    """A shard after annotation: ledger records, the finished rows of `faces`, and meshes where they are wanted."""
+    """Shard after annotation: a record per image, the finished rows of `faces`, and meshes where they are wanted."""
 
     shard: str
     images: list[ImageRecord]
@@ -94,7 +98,7 @@ class AnnotatedShard:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a shard: committed (`error` empty), or not, with the reason. Counts are of its rows. `refused`:
+    """Outcome of a shard: committed (`error` is empty), or not, with the reason. Counts are of its rows. `refused`:
     the output takes no more, so that no other shard can be committed either.
     """
 
@@ -107,7 +111,7 @@ class ShardOutcome:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
-        """The counts, for the commit's record."""
+        """Returns the counts as the commit holds them."""
         return {
             "images": self.images,
             "faces": self.faces,

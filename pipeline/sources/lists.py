@@ -13,17 +13,17 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UsageError, describe
-from pipeline.sources.ahead import mapped
-from pipeline.sources.blobs import stored
 from pipeline.sources.names import is_parquet
 from pipeline.sources.parquet import URI_COLUMNS, is_text, open_parquet
-from pipeline.storage.locations import S3, Entry, is_s3, local_path, normalize, s3
+from pipeline.sources.prefetch import map_ordered
+from pipeline.sources.ranges import stat_or_missing
+from pipeline.storage.locations import Entry, is_s3, local_path, normalize, s3, s3_path
 
 THREADS = 16
 
 
-def listed(uri: str) -> Iterator[Entry]:
-    """The files that a list names, in its order, each as it is stored now; size None for one that is not there.
+def read_list(uri: str) -> Iterator[Entry]:
+    """Yields the files that a list names, in its order, each as it is stored now; size None for a missing one.
 
     Relative paths start at the list's folder.
 
@@ -32,48 +32,42 @@ def listed(uri: str) -> Iterator[Entry]:
     """
     folder = uri.rsplit("/", 1)[0] if is_s3(uri) else os.path.dirname(local_path(uri))
 
-    def entry(name: str) -> Entry:
-        return examined(normalize(name if "://" in name or os.path.isabs(name) else f"{folder}/{name}"))
+    def resolve(name: str) -> Entry:
+        return stat_or_missing(
+            normalize(name if "://" in name or os.path.isabs(name) else f"{folder}/{name}")
+        )
 
     with ThreadPoolExecutor(THREADS) as pool:
-        yield from mapped(pool, entry, _names(uri))
+        yield from map_ordered(pool, resolve, _read_names(uri))
 
 
-def examined(uri: str) -> Entry:
-    """A file as it is stored now. One that cannot be examined is an entry all the same, and fails when it is read."""
-    try:
-        return stored(uri)
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
-        return Entry(uri, None, None)
-    except OSError:
-        if is_s3(uri):
-            raise
-        return Entry(uri, None, None)
-
-
-def _names(uri: str) -> Iterator[str]:
+def _read_names(uri: str) -> Iterator[str]:
+    """Yields the names in a list of any kind; raises UsageError."""
     try:
         if is_parquet(uri):
-            yield from _parquet(uri)
+            yield from _read_parquet(uri)
             return
-        with _opened(uri) as source, io.TextIOWrapper(source, encoding="utf-8-sig", newline="") as text:
-            yield from _csv(uri, text) if uri.lower().endswith(".csv") else _lines(text)
+        with _open(uri) as source, io.TextIOWrapper(source, encoding="utf-8-sig", newline="") as text:
+            yield from _read_csv(uri, text) if uri.lower().endswith(".csv") else _read_lines(text)
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error, OSError) as error:
         raise UsageError(f"cannot read the list {uri}: {describe(error)}") from None
 
 
-def _opened(uri: str) -> Any:
-    return s3().open(uri[len(S3) :], "rb") if is_s3(uri) else Path(local_path(uri)).open("rb")
+def _open(uri: str) -> Any:
+    """Opens a file for reading bytes, local or on S3."""
+    return s3().open(s3_path(uri), "rb") if is_s3(uri) else Path(local_path(uri)).open("rb")
 
 
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+def _read_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Yields the lines of a text, without empty ones and those that start with #."""
     for line in text:
         name = line.strip()
         if name and not name.startswith("#"):
             yield name
 
 
-def _csv(uri: str, text: io.TextIOWrapper) -> Iterator[str]:
+def _read_csv(uri: str, text: io.TextIOWrapper) -> Iterator[str]:
+    """Yields the column of URIs of a CSV file, without empty cells."""
     rows = csv.reader(text)
     header = next(rows, [])
     column = header.index(_uri_column(uri, header))
@@ -82,7 +76,8 @@ def _csv(uri: str, text: io.TextIOWrapper) -> Iterator[str]:
             yield row[column]
 
 
-def _parquet(uri: str) -> Iterator[str]:
+def _read_parquet(uri: str) -> Iterator[str]:
+    """Yields the column of URIs of a Parquet file, without empty cells."""
     with open_parquet(uri) as file:
         column = _uri_column(uri, [field.name for field in file.schema_arrow if is_text(field.type)])
         for batch in file.iter_batches(4096, columns=[column]):
@@ -90,6 +85,7 @@ def _parquet(uri: str) -> Iterator[str]:
 
 
 def _uri_column(uri: str, texts: list[str]) -> str:
+    """Picks the column of URIs among those of text; raises UsageError if there is none."""
     only = texts[0] if len(texts) == 1 else None
     column = next((name for name in URI_COLUMNS if name in texts), only)
     if column is None:

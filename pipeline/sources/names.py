@@ -1,4 +1,4 @@
-"""What a file is by its name."""
+"""Kinds of files, by their names."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ IMAGE_EXTENSIONS = frozenset(
         ".pnm",
     ]
 )
-"""Every file with one of these (in any case) is an input, and gets a row in the ledger, readable or not."""
+"""Every file with one of these, in upper or lower case, is an input and gets a row in the ledger, readable or not."""
 LIST_EXTENSIONS = (".txt", ".csv", ".parquet")
-PACKED_EXTENSIONS = (
+COMPRESSED_TAR_EXTENSIONS = (
     ".tar.gz",
     ".tgz",
     ".tar.bz2",
@@ -46,28 +46,31 @@ PACKED_EXTENSIONS = (
     ".tar.lz4",
     ".tar.z",
 )
-UNPACK = (
+UNPACK_ADVICE = (
     "a compressed tar cannot be read in pieces: unpack it to a plain .tar first, for instance with `gunzip`"
 )
 
 
 def is_image(name: str) -> bool:
+    """Tells whether a file is an image."""
     return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
 
 
 def is_tar(name: str) -> bool:
+    """Tells whether a file is a plain tar."""
     return name.lower().endswith(".tar")
 
 
 def is_parquet(name: str) -> bool:
+    """Tells whether a file is a Parquet file."""
     return name.lower().endswith(".parquet")
 
 
-def is_packed(name: str) -> bool:
-    """Whether it is a compressed tar."""
-    return name.lower().endswith(PACKED_EXTENSIONS)
+def is_compressed_tar(name: str) -> bool:
+    """Tells whether a file is a compressed tar."""
+    return name.lower().endswith(COMPRESSED_TAR_EXTENSIONS)
 
 
 def is_container(name: str) -> bool:
-    """Whether it may hold images, or is a mistake for something that does."""
-    return is_tar(name) or is_parquet(name) or is_packed(name)
+    """Tells whether a file may hold images; so do compressed tars, which cannot be read and fail with a reason."""
+    return is_tar(name) or is_parquet(name) or is_compressed_tar(name)

@@ -1,4 +1,4 @@
-"""Real photos that installed packages carry, so that a first run needs no download."""
+"""Sample photos: real photos that installed packages carry, so that a first run needs no download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIST = "ORIGIN.csv"
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo: the neutral name that it gets, package and path (or pattern) that it comes from, origin and licence."""
+    """Photo in an installed package: the neutral name it gets, package, path in it (a pattern), origin and licence."""
 
     name: str
     package: str
@@ -49,31 +49,31 @@ def collect(folder: Path) -> list[Sample]:
     """Copies the sample photos into `folder`, with a list of their origins and licences.
 
     Returns:
-        Those that are there; a package that no longer carries a photo leaves it out.
+        The samples that were copied; one that its package no longer carries is left out.
 
     Raises:
-        UsageError: none was found, or the folder cannot be written.
+        UsageError: no package carries any, or the folder cannot be written.
     """
-    found = []
+    copied = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for sample in SAMPLES:
             source = _locate(sample)
             if source is not None:
                 _write(folder / sample.name, source.read_bytes())
-                found.append(sample)
-        if not found:
+                copied.append(sample)
+        if not copied:
             raise UsageError(
                 "no sample photo found: neither scikit-image nor insightface carries them any more"
             )
-        _write(folder / LIST, _origins(found).encode())
+        _write(folder / LIST, _origins(copied).encode())
     except OSError as error:
         raise UsageError(f"cannot write the samples to {folder}: {error.strerror}") from error
-    return found
+    return copied
 
 
 def _locate(sample: Sample) -> Path | None:
-    """Finds the file without importing its package, which takes seconds for some."""
+    """Finds a sample's file without importing its package, which takes seconds for some; None where it is not."""
     spec = find_spec(sample.package)
     for root in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(root).glob(sample.path)):
@@ -82,12 +82,13 @@ def _locate(sample: Sample) -> Path | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Leaves a file alone that is as it should be: a photo that is written again counts as changed."""
+    """Writes a file unless it has this content: a photo that is written again would count as changed."""
     if not path.is_file() or path.read_bytes() != content:
         path.write_bytes(content)
 
 
 def _origins(samples: list[Sample]) -> str:
+    """Formats names, origins and licences as CSV."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["file", "package", "path", "origin", "licence"])

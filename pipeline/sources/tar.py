@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 BLOCK = 512
 NAME_BYTES = 1 << 20
-ZEROS = bytes(BLOCK)
+END_MARK = bytes(BLOCK)
 REGULAR = b"0\x007"
 LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL, SPARSE = b"L", b"K", b"x", b"g", b"S"
 
 Read = Callable[[int, int], bytes]
-"""Up to `length` bytes from `offset`; fewer at the end alone."""
+"""Reads `length` bytes from `offset`; fewer at the end of the file alone."""
 
 
 @dataclass(frozen=True)
-class Member:
-    """A regular file in a tar: its name as it stands there, and the range of its bytes."""
+class TarMember:
+    """Regular file in a tar: its name as it stands there, and the range of its bytes."""
 
     name: bytes
     offset: int
@@ -25,7 +25,7 @@ class Member:
 
 
 class TarError(Exception):
-    """A tar is damaged at byte `offset`. `name`: the member that this cuts off, where it is one."""
+    """Damage of a tar at byte `offset`. `name`: of the member that this cuts off, where it is one."""
 
     def __init__(self, reason: str, offset: int, name: bytes | None = None) -> None:
         super().__init__(reason)
@@ -33,14 +33,14 @@ class TarError(Exception):
         self.name = name
 
 
-def members(read: Read, size: int) -> Iterator[Member]:
-    """The regular files of a tar of `size` bytes, in its order.
+def read_members(read: Read, size: int) -> Iterator[TarMember]:
+    """Yields the regular files of a tar of `size` bytes, in its order.
 
     Raises:
         TarError: after every member that lies whole before the damage.
     """
     position = 0
-    longer: dict[str, bytes] = {}
+    overrides: dict[str, bytes] = {}
     while True:
         if position >= size:
             reason = "ends without the mark that ends a tar: cut off" if size else "the file is empty"
@@ -48,11 +48,11 @@ def members(read: Read, size: int) -> Iterator[Member]:
         header = read(position, BLOCK)
         if len(header) < BLOCK:
             raise TarError("cut off in the middle of a header", position)
-        if header == ZEROS:
+        if header == END_MARK:
             return
-        _check(header, position)
+        _check_sum(header, position)
         kind, start = header[156:157], position + BLOCK
-        length = _number(longer.pop("size", b""), header[124:136], position)
+        length = _read_size(overrides.pop("size", b""), header[124:136], position)
         if kind == SPARSE:
             raise TarError("holds a sparse file, which is not supported: pack it without --sparse", position)
         if kind in (LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL):
@@ -62,45 +62,48 @@ def members(read: Read, size: int) -> Iterator[Member]:
             if len(payload) < length:
                 raise TarError("cut off in the middle of a header", position)
             if kind == LONG_NAME:
-                longer["path"] = payload.rstrip(b"\0")
+                overrides["path"] = payload.rstrip(b"\0")
             elif kind == PAX:
-                longer.update(_pax(payload, position))
+                overrides.update(_parse_pax(payload, position))
         else:
-            name = longer.get("path") or _name(header)
-            longer = {}
+            name = overrides.get("path") or _read_name(header)
+            overrides = {}
             if start + length > size:
                 raise TarError("cut off in the middle of this member", position, name)
             if kind in REGULAR and not name.endswith(b"/"):
-                yield Member(name, start, length)
+                yield TarMember(name, start, length)
         position = start + -(-length // BLOCK) * BLOCK
 
 
-def _check(header: bytes, position: int) -> None:
-    stored = _octal(header[148:156], position)
+def _check_sum(header: bytes, position: int) -> None:
+    """Raises TarError unless the header has its checksum, of unsigned or, as some old tars do, of signed bytes."""
+    stored = _parse_octal(header[148:156], position)
     rest = header[:148] + b" " * 8 + header[156:]
     signed = sum(rest) - 256 * sum(byte > 127 for byte in rest)
     if stored not in (sum(rest), signed):
         raise TarError("no tar header where one should be", position)
 
 
-def _name(header: bytes) -> bytes:
+def _read_name(header: bytes) -> bytes:
+    """Reads a member's name, with the prefix that ustar has for long ones."""
     name = header[:100].partition(b"\0")[0]
     prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
     return prefix + b"/" + name if prefix else name
 
 
-def _number(pax: bytes, field: bytes, position: int) -> int:
-    """A size: of the pax header if it has one, else octal digits, or GNU's base 256 above 8 GiB."""
+def _read_size(pax: bytes, field: bytes, position: int) -> int:
+    """Reads a member's size: from the pax header if it has one, else octal digits, or GNU's base 256 above 8 GiB."""
     if pax:
         if not pax.isdigit() or len(pax) > 20:
             raise TarError("a size that is no number", position)
         return int(pax)
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    return _octal(field, position)
+    return _parse_octal(field, position)
 
 
-def _octal(field: bytes, position: int) -> int:
+def _parse_octal(field: bytes, position: int) -> int:
+    """Parses octal digits, zero where there are none; raises TarError."""
     digits = field.replace(b"\0", b" ").strip()
     try:
         value = int(digits, 8) if digits else 0
@@ -111,9 +114,9 @@ def _octal(field: bytes, position: int) -> int:
     return value
 
 
-def _pax(payload: bytes, position: int) -> dict[str, bytes]:
-    """The records `LENGTH KEY=VALUE` that matter here: path and size."""
-    found: dict[str, bytes] = {}
+def _parse_pax(payload: bytes, position: int) -> dict[str, bytes]:
+    """Parses the records `LENGTH KEY=VALUE` of a pax header, and returns those of path and size."""
+    records: dict[str, bytes] = {}
     while payload.strip(b"\0"):
         digits = payload.partition(b" ")[0]
         length = int(digits) if digits.isdigit() and len(digits) < 10 else 0
@@ -121,6 +124,6 @@ def _pax(payload: bytes, position: int) -> dict[str, bytes]:
         if not equals or not len(digits) + 1 < length <= len(payload) or value[-1:] != b"\n":
             raise TarError("a damaged pax header", position)
         if key in (b"path", b"size"):
-            found[key.decode()] = value[:-1]
+            records[key.decode()] = value[:-1]
         payload = payload[length:]
-    return found
+    return records

@@ -1,1 +1,1 @@
-"""Places to read and write: local folders and S3, tables, locks, the journal."""
+"""Places to read and write: local folders and S3, locks, the journal, tables as Parquet bytes."""

@@ -1,4 +1,4 @@
-"""Paths and URLs, and how the bytes behind them are read."""
+"""Paths and s3:// URLs: their forms, the S3 filesystem, and reading the bytes behind them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,19 @@ import fsspec
 from pipeline.errors import UsageError
 
 S3 = "s3://"
-
-
 FILE = "file://"
-
-
+CONNECT_SECONDS, READ_SECONDS = 10, 60
 ATTEMPTS = 6
 """Tries of one request by botocore, which waits about 0.5, 1, 2, 4 and 8 seconds between them; s3fs begins anew up to
 five times where the store asks to slow down, a connection breaks, or a body ends early. So a store may be away for a
 minute before an image fails for it."""
-
-
-CONNECT_SECONDS, READ_SECONDS = 10, 60
-
-
 ONE_REQUEST = {"max_concurrency": 1}
 """Without it, s3fs asks for the size of every object first, to see whether it is worth reading in parts at once."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored file: its URI, its size in bytes, and an etag that changes when the file does."""
+    """A stored file, as a listing names it: URI, size in bytes, and an etag that changes when the file does."""
 
     uri: str
     size: int | None
@@ -42,7 +34,7 @@ class Entry:
 
 @cache
 def s3() -> Any:
-    """The S3 filesystem of this process; it keeps no listing, since other processes write, too.
+    """Returns the S3 filesystem of this process; it caches no listing, since other processes write, too.
 
     AWS_MAX_ATTEMPTS and AWS_RETRY_MODE, where they are set, decide about retries.
     """
@@ -55,15 +47,15 @@ def s3() -> Any:
 
 
 def normalize(location: str) -> str:
-    """An s3:// URL without trailing slashes, or an absolute local path.
+    """Turns a location into an s3:// URL without trailing slashes, or into an absolute local path.
 
     Raises:
         UsageError: another scheme, or credentials in the URL.
     """
     if location.startswith(FILE):
-        return from_local(local_path(location))
+        return local_uri(local_path(location))
     if "://" not in location:
-        return from_local(os.path.abspath(os.path.expanduser(location)))
+        return local_uri(os.path.abspath(os.path.expanduser(location)))
     parts = urlsplit(location)
     if parts.scheme not in ("s3", "s3a"):
         raise UsageError(f"{location}: only local paths and s3:// URLs are known, not {parts.scheme}://")
@@ -77,11 +69,17 @@ def normalize(location: str) -> str:
 
 
 def is_s3(uri: str) -> bool:
+    """Tells whether a URI lies in S3."""
     return uri.startswith(S3)
 
 
-def from_local(path: str) -> str:
-    """The URI of a local path: the path itself, or a quoted file:// URL where its name is not UTF-8."""
+def s3_path(uri: str) -> str:
+    """Returns BUCKET/KEY of an s3:// URL, which is how s3fs names objects."""
+    return uri[len(S3) :]
+
+
+def local_uri(path: str) -> str:
+    """Returns the URI of a local path: the path itself, or a quoted file:// URL where it is not UTF-8."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -90,12 +88,12 @@ def from_local(path: str) -> str:
 
 
 def local_path(uri: str) -> str:
-    """The inverse of `from_local`."""
+    """Returns the local path of a URI; the inverse of `local_uri`."""
     return os.fsdecode(unquote_to_bytes(uri[len(FILE) :])) if uri.startswith(FILE) else uri
 
 
 def read_uri(uri: str, max_bytes: int, size: int | None = None) -> bytes:
-    """All bytes of a file of at most `max_bytes`; `size` is what a listing said, and spares S3 a request.
+    """Reads all bytes of a file of at most `max_bytes`; `size` as it was listed spares S3 a request.
 
     Raises:
         OSError: it cannot be read (FileNotFoundError, PermissionError, ...).
@@ -103,7 +101,7 @@ def read_uri(uri: str, max_bytes: int, size: int | None = None) -> bytes:
     """
     too_large = f"larger than {max_bytes:,} bytes (decode.max_bytes)"
     if is_s3(uri):
-        path = uri[len(S3) :]
+        path = s3_path(uri)
         if (s3().size(path) if size is None else size) > max_bytes:
             raise ValueError(too_large)
         data = bytes(s3().cat_file(path, **ONE_REQUEST))

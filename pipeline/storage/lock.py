@@ -1,4 +1,4 @@
-"""One run at a time on an output: a second one is told who holds it, and takes over what a dead one left behind."""
+"""The lock of an output: one run at a time. A second run is told who holds it; the lock of a dead run is taken over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ STALE_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds an output: a `token` of its own, host and process, when it started and last gave a sign of life."""
+    """Process that holds an output. The fields are the keys of the lock's JSON.
+
+    `token`: random, one per holder; `host` and `pid`: of the process; `birth`: as `birth_of` gives it; `started` and
+    `alive`: UTC times in ISO 8601, of the start and of the last sign of life.
+    """
 
     token: str
     host: str
@@ -38,13 +42,21 @@ class Holder:
     alive: str
 
     @classmethod
-    def me(cls) -> Holder:
+    def this_process(cls) -> Holder:
+        """Describes this process, with a new token."""
         pid, time = os.getpid(), _now()
-        return cls(uuid.uuid4().hex, socket.gethostname(), pid, birth_of(pid), time, time)
+        return cls(
+            token=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            pid=pid,
+            birth=birth_of(pid),
+            started=time,
+            alive=time,
+        )
 
     @classmethod
     def parse(cls, data: bytes) -> Holder | None:
-        """None for what is no such record."""
+        """Parses a lock's JSON; returns None if it is not one."""
         try:
             values: Any = json.loads(data)
             return cls(**values)
@@ -57,7 +69,7 @@ class Holder:
 
 @contextmanager
 def run_lock(storage: Storage) -> Iterator[None]:
-    """Holds `storage` for one run.
+    """Holds `storage` for one run, until the block ends.
 
     A local folder is locked by the operating system (flock), which lets go when the process ends, however it ends. In
     an object store the lock is an object that only one can create, and whose holder renews it every 20 seconds.
@@ -65,33 +77,34 @@ def run_lock(storage: Storage) -> Iterator[None]:
     Raises:
         UsageError: another run holds it; or it cannot be written to.
     """
-    held = _locked_object(storage) if storage.remote else _locked_file(storage)
-    with held:
+    with _hold_lock_object(storage) if storage.remote else _hold_lock_file(storage):
         yield
 
 
 @contextmanager
-def _locked_file(storage: Storage) -> Iterator[None]:
+def _hold_lock_file(storage: Storage) -> Iterator[None]:
+    """Holds a local folder by a locked file in it; a folder that was made for it and stays empty is removed again."""
     path = Path(local_path(storage.root)) / LOCK
-    fresh = not path.parent.exists()
+    is_new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _flocked(path)
+        descriptor = _open_locked(path)
     except OSError as error:
         raise UsageError(f"cannot write to OUTPUT {storage.root}: {error.strerror}") from error
     try:
         os.truncate(descriptor, 0)
-        os.write(descriptor, _encoded(Holder.me()))
+        os.write(descriptor, _to_json(Holder.this_process()))
         yield
     finally:
         path.unlink(missing_ok=True)
-        if fresh and not any(path.parent.iterdir()):
+        if is_new and not any(path.parent.iterdir()):
             # A run that came to nothing leaves nothing.
             path.parent.rmdir()
         os.close(descriptor)
 
 
-def _flocked(path: Path) -> int:
+def _open_locked(path: Path) -> int:
+    """Opens and locks a file, and returns its descriptor; raises UsageError if another process has it locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -99,7 +112,7 @@ def _flocked(path: Path) -> int:
         except BlockingIOError:
             holder = Holder.parse(os.read(descriptor, 10_000))
             os.close(descriptor)
-            raise UsageError(_refusal(str(path.parent), holder)) from None
+            raise UsageError(_in_use_message(str(path.parent), holder)) from None
         # Its last holder may have removed the file between our opening and our locking it.
         if path.exists() and os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
@@ -107,10 +120,11 @@ def _flocked(path: Path) -> int:
 
 
 @contextmanager
-def _locked_object(storage: Storage) -> Iterator[None]:
-    mine = Holder.me()
+def _hold_lock_object(storage: Storage) -> Iterator[None]:
+    """Holds an S3 prefix by an object, which a thread renews."""
+    holder = Holder.this_process()
     try:
-        _take(storage, mine)
+        _acquire(storage, holder)
     except UsageError:
         raise
     except Exception as error:
@@ -118,29 +132,31 @@ def _locked_object(storage: Storage) -> Iterator[None]:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot write to OUTPUT {storage.root}: {reason}") from error
     ended = threading.Event()
-    beat = threading.Thread(target=_keep_alive, args=(storage, mine, ended), name="lock", daemon=True)
+    beat = threading.Thread(target=_renew, args=(storage, holder, ended), name="lock", daemon=True)
     beat.start()
     try:
         yield
     finally:
         ended.set()
         beat.join()
-        _let_go(storage)
+        _release(storage)
 
 
-def _take(storage: Storage, mine: Holder) -> None:
-    if _created(storage, mine):
+def _acquire(storage: Storage, holder: Holder) -> None:
+    """Creates the lock, in place of a dead holder's; raises UsageError if another run is alive."""
+    if _create(storage, holder):
         return
     other = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
     if other is not None and not is_dead(other):
-        raise UsageError(_refusal(storage.root, other))
+        raise UsageError(_in_use_message(storage.root, other))
     LOG.info("taking over from a run that ended without a word: %s", other or "unreadable record")
     storage.delete([LOCK])
-    if not _created(storage, mine):
-        raise UsageError(_refusal(storage.root, Holder.parse(storage.read(LOCK))))
+    if not _create(storage, holder):
+        raise UsageError(_in_use_message(storage.root, Holder.parse(storage.read(LOCK))))
 
 
-def _let_go(storage: Storage) -> None:
+def _release(storage: Storage) -> None:
+    """Removes the lock; an error is logged, not raised."""
     try:
         storage.delete([LOCK])
     except OSError as error:
@@ -148,27 +164,29 @@ def _let_go(storage: Storage) -> None:
         LOG.warning("the lock of %s stays: %s", storage.root, error)
 
 
-def _created(storage: Storage, mine: Holder) -> bool:
-    """Whether the lock is ours now; also where the store did it and its answer was lost, so that the same request, sent
-    again, was refused.
+def _create(storage: Storage, holder: Holder) -> bool:
+    """Creates the lock, and tells whether it is the holder's now.
+
+    It is, too, where the store did it and its answer was lost, so that the same request, sent again, was refused.
     """
-    if storage.create(LOCK, _encoded(mine)):
+    if storage.create(LOCK, _to_json(holder)):
         return True
-    found = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
-    return found is not None and found.token == mine.token
+    current = Holder.parse(storage.read(LOCK)) if storage.exists(LOCK) else None
+    return current is not None and current.token == holder.token
 
 
-def _keep_alive(storage: Storage, mine: Holder, ended: threading.Event) -> None:
+def _renew(storage: Storage, holder: Holder, ended: threading.Event) -> None:
+    """Writes the lock with a new sign of life every `BEAT_SECONDS` until `ended` is set."""
     while not ended.wait(BEAT_SECONDS):
         try:
-            storage.write(LOCK, _encoded(Holder(**{**asdict(mine), "alive": _now()})))
+            storage.write(LOCK, _to_json(Holder(**{**asdict(holder), "alive": _now()})))
         except OSError as error:
             # The next beat tries again; shards are committed whole whoever holds the lock.
             LOG.warning("cannot renew the lock of %s: %s", storage.root, error)
 
 
 def is_dead(holder: Holder) -> bool:
-    """Whether a holder's process is gone: for certain on this machine, by its silence on another."""
+    """Tells whether a holder's process is gone: for certain on this machine, by its silence on another."""
     if holder.host == socket.gethostname():
         return birth_of(holder.pid) != holder.birth
     silent = datetime.now(UTC) - datetime.fromisoformat(holder.alive)
@@ -176,8 +194,9 @@ def is_dead(holder: Holder) -> bool:
 
 
 def birth_of(pid: int) -> str:
-    """When a process of this machine started, in ticks since its boot and with the boot's id; empty if there is none.
-    A number that a later process got again is told apart by it.
+    """Returns when a process of this machine started: the boot's id and ticks since it; empty if there is none.
+
+    It tells a process from a later one that got the same number.
     """
     try:
         # The name in parentheses may hold spaces; the 20th field after it is the start.
@@ -187,14 +206,15 @@ def birth_of(pid: int) -> str:
         return ""
 
 
-def _refusal(where: str, holder: Holder | None) -> str:
+def _in_use_message(where: str, holder: Holder | None) -> str:
+    """Formats the error line for an output that another run holds; `holder` is None if its lock is not written yet."""
     if holder is None:
         return f"another run is just taking hold of OUTPUT {where}: try again in a moment"
     ends = "" if holder.host == socket.gethostname() else f"; last sign of life {holder.alive}"
     return f"OUTPUT {where} is in use by {holder}{ends}: wait for it, or stop it (nothing is lost), and try again"
 
 
-def _encoded(holder: Holder) -> bytes:
+def _to_json(holder: Holder) -> bytes:
     return json.dumps(asdict(holder)).encode()
 
 

@@ -1,4 +1,4 @@
-"""Reading inputs and writing outputs: local paths and s3:// URLs, by one small interface over fsspec.
+"""Storage of an output: one small interface to a local folder and to an S3 prefix, by fsspec.
 
 S3 credentials and the endpoint come from the environment or the profile (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...),
 never from a URL.
@@ -13,30 +13,26 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.storage.locations import ONE_REQUEST, S3, is_s3, local_path, normalize, s3
+from pipeline.storage.locations import ONE_REQUEST, is_s3, local_path, normalize, s3, s3_path
 
 LOCK = "run.lock"
-"""The key that `pipeline.storage.lock` holds an output by; it is no content."""
-DELETED_AT_ONCE = 1000
-"""As many as S3 takes."""
-
-
+"""Key of the object that `pipeline.storage.lock` holds an output by; it does not count as content."""
+KEYS_PER_REQUEST = 1000
+"""As many keys as S3 deletes by one request."""
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
-
-
-REFUSED_STATUS = (403, 404, 507)
+REFUSAL_STATUSES = (403, 404, 507)
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a failed write says that the next one fails as well: a full disk, a quota, no permission, no bucket."""
+    """Tells whether a failed write means that the next one fails, too: full disk, quota, no permission, no bucket."""
     # s3fs makes an OSError of a store's answer, mostly without a number; the answer itself is its cause.
     answer = getattr(error.__cause__, "response", None) or {}
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return isinstance(error, OSError) and (error.errno in REFUSALS or status in REFUSED_STATUS)
+    return isinstance(error, OSError) and (error.errno in REFUSALS or status in REFUSAL_STATUSES)
 
 
 class Storage:
-    """A folder or S3 prefix that a run writes into; keys are relative paths with slashes.
+    """Folder or S3 prefix that a run writes into; keys are relative paths with slashes.
 
     A local file appears whole or not at all (temporary file, then rename); an S3 object is atomic by itself.
     """
@@ -46,26 +42,27 @@ class Storage:
         self.remote = is_s3(self.root)
 
     def uri(self, key: str) -> str:
+        """Returns the path or s3:// URL of `key`."""
         return f"{self.root}/{key}"
 
-    def _path(self, key: str) -> Path:
+    def _local_path(self, key: str) -> Path:
         return Path(local_path(self.root)) / key
 
-    def _object(self, key: str) -> str:
-        return f"{self.root[len(S3) :]}/{key}"
+    def _s3_path(self, key: str) -> str:
+        return f"{s3_path(self.root)}/{key}"
 
     def read(self, key: str) -> bytes:
-        """The bytes stored under `key`; raises FileNotFoundError if there are none."""
+        """Reads what is stored under `key`; raises FileNotFoundError if nothing is."""
         if self.remote:
-            return bytes(s3().cat_file(self._object(key), **ONE_REQUEST))
-        return self._path(key).read_bytes()
+            return bytes(s3().cat_file(self._s3_path(key), **ONE_REQUEST))
+        return self._local_path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
         """Stores `data` under `key`, in place of what was there."""
         if self.remote:
-            s3().pipe_file(self._object(key), data)
+            s3().pipe_file(self._s3_path(key), data)
             return
-        path = self._path(key)
+        path = self._local_path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A leading dot hides the temporary file from every Parquet reader.
         temporary = path.with_name(
@@ -82,12 +79,13 @@ class Storage:
             raise
 
     def create(self, key: str, data: bytes) -> bool:
-        """Stores `data` under `key` unless something is there already; says whether it did. Of several that try at the
-        same time one succeeds.
+        """Stores `data` under `key` unless something is stored there, and tells whether it did.
+
+        Of several processes that try at the same time one succeeds.
         """
         if self.remote:
             try:
-                s3().pipe_file(self._object(key), data, mode="create")
+                s3().pipe_file(self._s3_path(key), data, mode="create")
             except OSError:
                 # Servers refuse in different ways (FileExistsError, an OSError without a number): what counts is
                 # whether something is there.
@@ -95,7 +93,7 @@ class Storage:
                     return False
                 raise
             return True
-        path = self._path(key)
+        path = self._local_path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(path, "xb") as file:
@@ -105,36 +103,36 @@ class Storage:
         return True
 
     def exists(self, key: str) -> bool:
-        return bool(s3().exists(self._object(key))) if self.remote else self._path(key).exists()
+        """Tells whether something is stored under `key`."""
+        return bool(s3().exists(self._s3_path(key))) if self.remote else self._local_path(key).exists()
 
     def keys(self, prefix: str = "", hidden: bool = False) -> list[str]:
-        """All keys below the folder `prefix`, sorted; none if there is no such folder.
+        """Lists all keys below the folder `prefix`, sorted; none if there is no such folder.
 
-        Those with a dot before the name of the file, or of a folder below `prefix`, are left out unless `hidden`.
+        Keys in which a folder below `prefix`, or the file, has a name with a leading dot are left out unless `hidden`.
 
         Raises:
-            OSError: it cannot be listed. To take it for empty would be to take what is committed there for work to do.
+            OSError: the folder cannot be listed. Taken for empty, its committed shards would be executed again.
         """
         return sorted(key for key in self._keys(prefix) if hidden or not _is_hidden(key, prefix))
 
     def _keys(self, prefix: str) -> Iterator[str]:
+        """Yields all keys below a folder, in any order."""
         if self.remote:
-            base = self._object(prefix).rstrip("/")
-            cut = len(self._object(""))
+            base = self._s3_path(prefix).rstrip("/")
+            cut = len(self._s3_path(""))
             yield from (path[cut:] for path in s3().find(base) if path.startswith(base + "/"))
             return
         root = Path(local_path(self.root))
-        for folder, _, names in os.walk(root / prefix, onerror=_unless_gone):
+        for folder, _, names in os.walk(root / prefix, onerror=_raise_unless_missing):
             yield from (Path(folder, name).relative_to(root).as_posix() for name in names)
 
     def is_file(self) -> bool:
-        """Whether the location is one file, so that nothing can be stored below it."""
-        return (
-            bool(s3().isfile(self.root[len(S3) :])) if self.remote else Path(local_path(self.root)).is_file()
-        )
+        """Tells whether the location is a file, so that nothing can be stored below it."""
+        return bool(s3().isfile(s3_path(self.root))) if self.remote else Path(local_path(self.root)).is_file()
 
     def is_empty(self) -> bool:
-        """Whether nothing at all is stored here, but for the lock of a run."""
+        """Tells whether nothing is stored here, but for the lock of a run."""
         if self.remote:
             return not any(key != LOCK for key in self.keys())
         path = Path(local_path(self.root))
@@ -143,51 +141,52 @@ class Storage:
         )
 
     def delete(self, keys: list[str]) -> None:
-        """Removes what is stored under `keys`; what is not there is passed over.
+        """Removes what is stored under `keys`; keys that do not exist are passed over.
 
         Raises:
             OSError: something could not be removed.
         """
         if not self.remote:
             for key in keys:
-                self._path(key).unlink(missing_ok=True)
+                self._local_path(key).unlink(missing_ok=True)
             return
-        bucket, _, prefix = self._object("").partition("/")
-        for start in range(0, len(keys), DELETED_AT_ONCE):
-            objects = [{"Key": prefix + key} for key in keys[start : start + DELETED_AT_ONCE]]
+        bucket, _, prefix = self._s3_path("").partition("/")
+        for start in range(0, len(keys), KEYS_PER_REQUEST):
+            objects = [{"Key": prefix + key} for key in keys[start : start + KEYS_PER_REQUEST]]
             # Not s3fs's rm: it takes [ and * in a key for a pattern, and says nothing of what the server refused.
             answer = s3().call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             for refused in answer.get("Errors", []):
                 raise OSError(f"{refused.get('Key')} could not be removed: {refused.get('Message')}")
 
     def abort_uploads(self) -> int:
-        """Ends the multipart uploads to this place that nobody finished, and says how many; a folder has none.
+        """Aborts the multipart uploads below this prefix, and returns how many there were; a folder has none.
 
-        They hold storage that no listing shows. Uploads that are going on are ended, too.
+        Unfinished ones occupy storage that no listing shows. Uploads that are going on are aborted, too.
         """
         if not self.remote:
             return 0
-        bucket, _, prefix = self._object("").partition("/")
-        ended, marker = 0, dict[str, str]()
+        bucket, _, prefix = self._s3_path("").partition("/")
+        aborted, marker = 0, dict[str, str]()
         while True:
             answer = s3().call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker)
             for upload in answer.get("Uploads", []):
                 s3().call_s3(
                     "abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
-                ended += 1
+                aborted += 1
             if not answer.get("IsTruncated"):
-                return ended
+                return aborted
             marker = {
                 "KeyMarker": answer["NextKeyMarker"],
                 "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
             }
 
 
-def _unless_gone(error: OSError) -> None:
+def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
 def _is_hidden(key: str, prefix: str) -> bool:
+    """Tells whether a part of the key below `prefix` starts with a dot."""
     return any(part.startswith(".") for part in key.removeprefix(prefix).split("/"))

@@ -7,35 +7,41 @@ interpreter has ended, and aborts the process: of 100 commands that read three t
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
+def to_parquet(table: pa.Table) -> bytes:
+    """Encodes a table as a zstd-compressed Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
 def from_parquet(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """All columns of the table in `data`, or those of `columns` that it has.
+    """Decodes the table in `data`: all columns, or those of `columns` that it has.
 
     Raises:
         pyarrow.ArrowInvalid: it is no Parquet file.
         OSError: its pages do not unpack.
     """
-    file = open_bytes(data)
+    file = open_parquet_bytes(data)
     return file.read(None if columns is None else list(columns), use_threads=False)
 
 
-def open_bytes(data: bytes) -> pq.ParquetFile:
-    """`data` as a Parquet file, for its footer and its row groups; raises pyarrow.ArrowInvalid if it is none."""
+def open_parquet_bytes(data: bytes) -> pq.ParquetFile:
+    """Opens `data` for its footer and its row groups; raises pyarrow.ArrowInvalid if it is no Parquet file."""
     return pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
 
 
-def read_group(file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """All columns of a row group, or those of `columns`."""
+def read_row_group(file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads one row group: all columns, or those of `columns`."""
     return file.read_row_group(group, None if columns is None else list(columns), use_threads=False)
 
 
-def to_parquet(table: pa.Table) -> bytes:
-    """A table as the bytes of a zstd-compressed Parquet file."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+def is_among(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
+    """Compares each string of a column with `values`; returns booleans, false where the string is null."""
+    return pc.is_in(column, pa.array(sorted(values), pa.string()))

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipeline.annotate.model_source import AnnotatorSource
+from pipeline.annotate.model_source import ModelSource
 from pipeline.config import config_of
 from pipeline.execution.progress import RunProgress
-from pipeline.output.commit import committed_shards, sound_commit
-from pipeline.output.committed import read_ledger
+from pipeline.output.commit import committed_shards, read_valid_commit
 from pipeline.output.run_json import existing_run, now
+from pipeline.output.shard_files import read_ledger
 from pipeline.run.fingerprint import check_same
-from pipeline.run.setup import check_licences, fingerprints_of, model_of
-from pipeline.run.work import Run, RunSummary, Say, conclude, work_through
+from pipeline.run.setup import set_up
+from pipeline.run.work import Invocation, Run, RunSummary, Say, conclude, work_through
 from pipeline.shards.manifest import Manifest, ShardLoader, read_manifest
 from pipeline.shards.shard import ShardTask
-from pipeline.storage.journal import replay
+from pipeline.storage.journal import replay_journal
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
 
 READERS = 16
 WAY_OUT = "retry wants the settings, model and version of facegpt that the output was made with"
-NOTHING = RunSummary(0, 0, 0, 0, 0, Counter(), 0.0, {})
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Choice:
     stage: str | None = None
 
     def takes(self, row: dict[str, Any]) -> bool:
-        """Whether a ledger row is one of them."""
+        """Tells whether a ledger row is one of them."""
         if row["status"] != "failed" or self.stage not in (None, row["stage"]):
             return False
         return self.reason is None or self.reason.casefold() in (row["reason"] or "").casefold()
@@ -51,7 +49,7 @@ def retry(
     choice: Choice | None = None,
     overrides: list[str] | None = None,
     *,
-    source: AnnotatorSource | None = None,
+    source: ModelSource | None = None,
     say: Say = print,
 ) -> RunSummary:
     """Does the chosen failed images of `output` again; all other rows stay as they are.
@@ -70,16 +68,16 @@ def retry(
         UsageError: something that the user can put right; nothing has been changed then.
     """
     storage = Storage(output)
-    config = config_of(existing_run(storage)["config"], overrides)
-    source = source or model_of(config)
-    check_licences(config, source)
-    parts = fingerprints_of(config, source)
-    check_same(existing_run(storage), parts, storage.root, WAY_OUT)
+    record = existing_run(storage)
+    setup = set_up(config_of(record["config"], overrides), source)
+    check_same(record, setup.fingerprints, storage.root, WAY_OUT)
     with run_lock(storage):
-        for line in replay(storage):
+        for line in replay_journal(storage):
             say(line)
-        run = Run(storage, existing_run(storage), config, source)
-        return _retry(run, choice or Choice(), say)
+        # Until the lock was held another command may have changed run.json, or replaced the output.
+        record = existing_run(storage)
+        check_same(record, setup.fingerprints, storage.root, WAY_OUT)
+        return _retry(Run(storage, record, setup), choice or Choice(), say)
 
 
 def _retry(run: Run, choice: Choice, say: Say) -> RunSummary:
@@ -89,12 +87,12 @@ def _retry(run: Run, choice: Choice, say: Say) -> RunSummary:
         say(f"{outdated:,} {choice} are left as they are: a newer version of the file is in the output")
     if not tasks:
         say(f"nothing to do: no {choice} in {storage.root}")
-        return NOTHING
+        return RunSummary()
     return _execute(run, tasks, str(choice), say)
 
 
 def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[list[ShardTask], int]:
-    """The chosen images of committed shards, by shard, and how many are left out since their file has changed since:
+    """Finds the chosen images of committed shards, by shard, and how many are left out since their file has changed:
     the version that failed is gone, and the one that is there now has a row of its own.
     """
     shards = committed_shards(storage)
@@ -118,7 +116,7 @@ def failed_tasks(storage: Storage, manifest: Manifest, choice: Choice) -> tuple[
 
 
 def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
-    if not sound_commit(storage, shard)["statuses"].get("failed"):
+    if not read_valid_commit(storage, shard)["statuses"].get("failed"):
         return set()
     table = read_ledger(storage, shard, ["uri", "status", "stage", "reason"])
     return {row["uri"] for row in table.to_pylist() if choice.takes(row)}
@@ -132,12 +130,12 @@ def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummar
     started = now()
     todo = sum(len(task.images) for task in tasks)
     with cluster() as (cpus, gpus):
-        plan = plan_workers(run.config, cpus, gpus)
+        plan = plan_workers(run.setup.config, cpus, gpus)
         say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
         with RunProgress() as progress:
             progress.expect(todo)
             errors = work_through(run, tasks, plan, progress, amends=True)
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
-        replay(run.storage)
-    return conclude(run, plan, started, f"retry: {what}", len(tasks), errors, progress)
+        replay_journal(run.storage)
+    return conclude(run, Invocation(started, f"retry: {what}", plan), progress, len(tasks), errors)

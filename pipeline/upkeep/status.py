@@ -1,11 +1,11 @@
-"""How far an output is, from its manifest and commits alone."""
+"""Status of an output: how far it is, from its manifest and commits alone."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
-from pipeline.output.commit import committed_shards, sound_commit
+from pipeline.output.commit import committed_shards, read_valid_commit
 from pipeline.shards.manifest import read_manifest
 from pipeline.shards.tombstones import read_tombstones
 from pipeline.storage.store import Storage
@@ -13,8 +13,8 @@ from pipeline.storage.store import Storage
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Counts: images known and done, shards known and committed, faces, meshes, images by status, and forgotten ones
-    (which are in no other count).
+    """Counts of an output: images and shards in the manifest and committed (`_done`), faces, meshes, images by status,
+    and forgotten ones, which are in no other count.
     """
 
     images: int
@@ -29,6 +29,7 @@ class RunStatus:
 
     @property
     def is_complete(self) -> bool:
+        """Whether every shard is committed."""
         return self.shards == self.shards_done
 
 
@@ -39,7 +40,7 @@ def read_status(storage: Storage) -> RunStatus:
         UsageError: one of them is damaged.
     """
     manifest = read_manifest(storage)
-    commits = [sound_commit(storage, shard) for shard in committed_shards(storage)]
+    commits = [read_valid_commit(storage, shard) for shard in committed_shards(storage)]
     statuses: Counter[str] = Counter()
     for commit in commits:
         statuses.update(commit["statuses"])

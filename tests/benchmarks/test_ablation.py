@@ -6,19 +6,19 @@ import numpy as np
 
 from benchmarks.ablation import RECIPE, WHOLE, table, variants
 from facegpt.synthetic.parts import PARTS
-from facegpt.training.config import train_config
+from facegpt.training.config import TrainConfig
 
 
 def test_every_variant_is_a_training_config_of_equal_length() -> None:
     configs = {
-        name: train_config(RECIPE | settings | {"output": "out"})
+        name: TrainConfig.of(RECIPE | settings | {"output": "out"})
         for name, settings in variants(100, ["photos"])
     }
     assert next(iter(configs)) == WHOLE
     assert len(configs) == len(PARTS) + 4
     assert {config.steps for config in configs.values()} == {100}
-    assert {part for config in configs.values() for part in config.without} == set(PARTS)
-    assert sum(bool(config.photos_steps) for config in configs.values()) == 2
+    assert {part for config in configs.values() for part in config.rendering.without} == set(PARTS)
+    assert sum(bool(config.stages.photos.steps) for config in configs.values()) == 2
 
 
 def test_the_table_gives_differences_and_their_own_spread() -> None:

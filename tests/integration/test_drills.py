@@ -17,7 +17,7 @@ from drills.kills import DRILLS, Drill
 from drills.perform import Result, perform, struck
 from drills.scenes import Scene, bundled_scene, null_scene
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 IMAGES, SHARDS = 96, 8
 SEEDS = 5

@@ -21,7 +21,7 @@ from PIL import Image
 
 from facegpt.model.annotation import FaceAnnotation
 from pipeline.config import load_config
-from pipeline.execution import graph
+from pipeline.execution.plan import plan_workers
 from pipeline.output.run_json import existing_run
 from pipeline.run.annotate import annotate
 from pipeline.storage.store import Storage
@@ -65,6 +65,7 @@ class GpuSource(FakeSource):
 @pytest.fixture
 def nodes() -> Iterator[None]:
     """A head without CPUs, and two nodes with a GPU each; this process is in the cluster."""
+    ray.shutdown()  # of the Ray that the tests of this process may share
     modules = (fake_model, sys.modules[__name__])
     for module in modules:
         ray.cloudpickle.register_pickle_by_value(module)
@@ -92,7 +93,7 @@ def test_every_gpu_of_every_node_has_its_models(nodes: None, tmp_path: Path) -> 
     overrides = ['detector.name="null"', "shards.min_images=2", "shards.max_images=2"]
     overrides += [f"workers.annotate_per_gpu={SHARING}", "workers.detect=1"]
     config = load_config(None, overrides)
-    plan = graph.plan_workers(config, 3 * NODES, NODES)
+    plan = plan_workers(config, 3 * NODES, NODES)
     assert (plan.device, plan.annotate, plan.annotate_gpus) == ("cuda", NODES * SHARING, 0.5)
 
     summary = annotate(str(photos), str(tmp_path / "out"), config, source=GpuSource(notes))

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import ray
 from fake_model import DeadlySource
 from images import encoded
 from PIL import Image
-from small_ray import small_ray
+from small_ray import start_ray
 
 from pipeline.config import load_config
 from pipeline.output.run_json import existing_run
@@ -23,17 +24,16 @@ from pipeline.upkeep.verify import verify
 
 pytestmark = pytest.mark.timeout(900)
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A Ray whose processes have `poison/sitecustomize.py` on their path."""
-    support = HERE.parent / "support"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(support / "poison"), str(support), os.getcwd()]))
-        with small_ray():
-            yield
+    path = [str(SUPPORT / "poison"), str(SUPPORT), os.getcwd()]
+    start_ray({"PYTHONPATH": os.pathsep.join(path)})
+    yield
+    ray.shutdown()
 
 
 def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
     (photos / "2-model-killer.png").write_bytes(encoded(Image.fromarray(green)))
 
     settings = ["shards.min_images=6", "shards.max_images=6", "workers.detect=1", "workers.annotate=1"]
-    config = load_config(None, [*settings, "workers.image_seconds=15"])
+    config = load_config(None, [*settings, "workers.image_seconds=30"])
     summary = annotate(str(photos), str(output), config, source=DeadlySource(), say=str)
     assert summary.errors == {}
     images = pandas.read_parquet(output / "images")
@@ -67,7 +67,7 @@ def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
     assert failed == {
         "0-crash.jpg": crash,
         "1-crash.jpg": crash,
-        "1-stuck.jpg": "took longer than 15 s (workers.image_seconds): stopped",
+        "1-stuck.jpg": "took longer than 30 s (workers.image_seconds): stopped",
         "2-model-killer.png": "crash: its process ended with exit code 7",
     }
     for number in range(3):

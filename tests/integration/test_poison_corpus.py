@@ -58,7 +58,7 @@ REASONS = {
 }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_corpus_with_poison_ends_by_itself_and_names_each_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

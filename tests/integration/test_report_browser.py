@@ -15,8 +15,6 @@ from synthetic_output import write_synthetic_output
 
 from pipeline.report import write_report
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(scope="module")
 def window(chromium: str, chromedriver: str) -> Iterator[Browser]:

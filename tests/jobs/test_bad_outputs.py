@@ -36,7 +36,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RanError
         yield
 
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
     monkeypatch.setattr(pipeline.execution.cluster, "cluster", cluster)
 
 

@@ -18,16 +18,22 @@ from jobs.annotate import line
 from jobs.cli import JOBS, main
 from pipeline.config import RunConfig, load_config
 from pipeline.output.run_json import write_record
-from pipeline.run.fingerprint import combined, fingerprints
-from pipeline.run.setup import new_record
+from pipeline.run.fingerprint import combined
+from pipeline.run.setup import new_record, set_up
 from pipeline.run.work import RunSummary
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
 
 
+class OtherSource(FakeSource):
+    """Another model than the one that the command uses here."""
+
+    digest = "another model"
+
+
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
 
 
 @pytest.fixture
@@ -127,8 +133,7 @@ def test_flags_that_do_not_fit_exit_2(flag: list[str], capsys: pytest.CaptureFix
 def test_an_output_of_other_code_or_model_is_refused(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parts = fingerprints(RunConfig(), "another model")
-    write_record(Storage(str(tmp_path / "out")), new_record(RunConfig(), FakeSource(), parts))
+    write_record(Storage(str(tmp_path / "out")), new_record(set_up(RunConfig(), OtherSource())))
     assert main(["annotate", str(photos), str(tmp_path / "out")]) == 2
     assert "the model or its face model changed since" in complaint(capsys)
 
@@ -185,8 +190,7 @@ def test_what_another_command_is_at_work_on_is_left_alone(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = Storage(str(tmp_path))
-    parts = fingerprints(RunConfig(), FakeSource().digest)
-    write_record(storage, new_record(RunConfig(), FakeSource(), parts))
+    write_record(storage, new_record(set_up(RunConfig(), FakeSource())))
     job, *rest = arguments
     with run_lock(storage):
         assert main([job, storage.root, *rest]) == 2
@@ -195,11 +199,11 @@ def test_what_another_command_is_at_work_on_is_left_alone(
 
 
 def test_status_and_verify_of_an_empty_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    parts = fingerprints(RunConfig(), "m")
-    write_record(Storage(str(tmp_path)), new_record(RunConfig(), FakeSource(), parts))
+    setup = set_up(RunConfig(), FakeSource())
+    write_record(Storage(str(tmp_path)), new_record(setup))
     assert main(["status", str(tmp_path), "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
-    assert (status["images"], status["shards"], status["fingerprint"]) == (0, 0, combined(parts))
+    assert (status["images"], status["shards"], status["fingerprint"]) == (0, 0, combined(setup.fingerprints))
     assert main(["verify", str(tmp_path)]) == 1
     assert "the manifest is empty" in capsys.readouterr().out
 

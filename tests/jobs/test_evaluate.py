@@ -42,10 +42,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_face_is_found_where_its_points_are(labelled: Path) -> None:
     there, elsewhere = read_labelled(str(labelled), load_config(None, []), 112)
-    assert there.group == "people" and there.crop is not None and there.crop.shape == (112, 112, 3)
-    assert elsewhere.crop is None and elsewhere.crop_matrix is None and elsewhere.face_px is None
+    assert there.group == "people" and there.detected is not None and elsewhere.detected is None
+    assert there.detected.crop.shape == (112, 112, 3) and 60 < there.detected.face_px < 140
     assert there.pose is not None and there.pose.tolist() == [10, 0, -5] and elsewhere.pose is None
-    assert there.face_px is not None and 60 < there.face_px < 140
 
 
 def test_figures_are_printed_and_written(
@@ -83,11 +82,12 @@ def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_pa
         assert figures["all"][name] == pytest.approx(figures["people"][name], rel=1e-4)
 
 
-def test_rendered_faces_need_no_folder(tmp_path: Path) -> None:
+def test_rendered_faces_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.evaluate.CHUNK", 16)  # no more faces than asked for
     target = tmp_path / "figures.json"
-    assert main(["evaluate", "bundled", "rendered", "--faces", "64", "--json", str(target)]) == 0
+    assert main(["evaluate", "bundled", "rendered", "--faces", "16", "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))["rendered"]
-    assert figures["faces"] == 64 and np.isfinite(list(figures.values())).all()
+    assert figures["faces"] == 16 and np.isfinite(list(figures.values())).all()
     assert figures_table({"rendered": figures}).count("\n") == len(figures) + 1, "each figure has words"
 
 

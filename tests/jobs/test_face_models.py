@@ -11,18 +11,20 @@ import torch
 import yaml
 from face_files import bfm_front, gnm
 
+from facegpt.bundled import BUNDLED_CHECKPOINT
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError
+from facegpt.model.checkpoint import CheckpointError
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.conversion.mapping import Mapping
+from facegpt.training.config.sections import RenderingConfig
 from facegpt.training.data.shard_cache import store_of
 from facegpt.training.start.check_face_model import check_trainable
 from jobs.cli import main
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.run.fingerprint import check_same
-from pipeline.run.setup import fingerprints_of, model_of, new_record
+from pipeline.run.setup import new_record, set_up
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -43,7 +45,7 @@ def other(tmp_path: Path) -> Path:
 
 def checkpoint_for(face_model: Path, folder: Path) -> Path:
     """The bundled checkpoint, as if it had been trained on `face_model`."""
-    shutil.copytree(BUNDLED_FOLDER, folder)
+    shutil.copytree(BUNDLED_CHECKPOINT, folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     known = FaceModel.load(face_model)
     config |= {"face_model_id": known.id, "face_model_sha256": known.sha256}
@@ -108,11 +110,11 @@ def test_a_checkpoint_wants_the_face_model_it_was_trained_on(other: Path, tmp_pa
     with pytest.raises(
         UsageError, match=r"trained on face model anny-head/1 .*, not on .*other\.safetensors"
     ):
-        Checkpoint("bundled", str(other))
+        CheckpointSource("bundled", str(other))
     folder = checkpoint_for(other, tmp_path / "checkpoint")
     with pytest.raises(UsageError, match=r"trained on face model anny-head/other .*--face-model"):
-        Checkpoint(str(folder))
-    assert Checkpoint(str(folder), str(other)).load("cpu").face_model.id == "anny-head/other"
+        CheckpointSource(str(folder))
+    assert CheckpointSource(str(folder), str(other)).load("cpu").face_model.id == "anny-head/other"
     with pytest.raises(CheckpointError, match="needs the face model it was trained on"):
         FaceAnnotator.from_pretrained(str(folder))
 
@@ -132,15 +134,13 @@ def test_annotate_says_so_in_one_line(
 
 def test_outputs_of_two_face_models_do_not_mix(other: Path, tmp_path: Path) -> None:
     folder = checkpoint_for(other, tmp_path / "checkpoint")
-    mine = RunConfig()
-    theirs = load_config(None, [f"model.path={folder}", f"model.face_model={other}"])
-    first, second = (fingerprints_of(config, model_of(config)) for config in (mine, theirs))
-    record = new_record(mine, model_of(mine), first)
-    check_same(record, first, "OUT")
+    mine = set_up(RunConfig())
+    theirs = set_up(load_config(None, [f"model.path={folder}", f"model.face_model={other}"]))
+    check_same(new_record(mine), mine.fingerprints, "OUT")
     with pytest.raises(UsageError, match="the model or its face model changed since"):
-        check_same(record, second, "OUT")
+        check_same(new_record(mine), theirs.fingerprints, "OUT")
     with pytest.raises(UsageError, match="would be mixed"):
-        check_same(new_record(theirs, model_of(theirs), second), first, "OUT")
+        check_same(new_record(theirs), mine.fingerprints, "OUT")
 
 
 def test_training_on_a_model_without_actions_is_refused(
@@ -171,8 +171,9 @@ def test_training_from_a_checkpoint_of_another_face_model_is_refused(
 
 
 def test_rendered_faces_of_two_face_models_are_kept_apart(other: Path, tmp_path: Path) -> None:
-    mine = store_of(str(tmp_path), 8, 112, bundled())
-    theirs = store_of(str(tmp_path), 8, 112, FaceModel.load(other))
+    rendering = RenderingConfig(folder=str(tmp_path), shard_faces=8)
+    mine = store_of(rendering, 112, bundled())
+    theirs = store_of(rendering, 112, FaceModel.load(other))
     assert mine.path(0).parent == tmp_path
     assert theirs.path(0).parent != mine.path(0).parent
     check_trainable(FaceModel.load(other))

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import pipeline.run.annotate
-from facegpt.model.checkpoint import BUNDLED_FOLDER
+from facegpt.bundled import BUNDLED_CHECKPOINT
 from jobs.cli import main
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
 from pipeline.config import RunConfig, load_config
 from pipeline.output.run_json import write_record
-from pipeline.run.setup import new_record
+from pipeline.run.setup import RunSetup, new_record, weights_of
 from pipeline.storage.store import Storage
 
 Said = pytest.CaptureFixture[str]
@@ -38,7 +38,7 @@ def detector(tmp_path: Path) -> list[str]:
 def checkpoint(tmp_path: Path) -> Path:
     """A checkpoint of one's own, without a card."""
     folder = tmp_path / "checkpoint"
-    shutil.copytree(BUNDLED_FOLDER, folder)
+    shutil.copytree(BUNDLED_CHECKPOINT, folder)
     (folder / "README.md").unlink()
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b" ")
@@ -51,8 +51,10 @@ def sets(overrides: list[str]) -> list[str]:
 
 def output(folder: Path, overrides: list[str]) -> Path:
     """An output that has nothing but its record."""
-    config = load_config(None, overrides)
-    write_record(Storage(str(folder)), new_record(config, Checkpoint("bundled"), {}))
+    config, source = load_config(None, overrides), CheckpointSource("bundled")
+    # The detector's file is none that could be loaded.
+    setup = RunSetup(config, source, weights_of(config, source), {})
+    write_record(Storage(str(folder)), new_record(setup))
     return folder
 
 
@@ -92,7 +94,7 @@ def test_what_is_free_is_let_through(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     class Through(Exception):
         pass
 
-    def locked(*_: object) -> None:
+    def locked(*_: object, **__: object) -> None:
         raise Through
 
     monkeypatch.setattr(pipeline.run.annotate, "_locked", locked)

@@ -14,7 +14,7 @@ from s3_secrets import SECRET_KEY, environment
 
 import pipeline.run.setup
 from jobs.cli import main
-from pipeline.storage import store as storage_module
+from pipeline.storage import locations
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store with one bucket, `empty`."""
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
     connect(environment(endpoint), monkeypatch)
-    if not storage_module.s3().exists("empty"):
-        storage_module.s3().mkdir("empty")
+    if not locations.s3().exists("empty"):
+        locations.s3().mkdir("empty")
     yield
     disconnect()
 
@@ -60,4 +60,4 @@ def check(said: str) -> None:
     assert said.count("\n") == 1
     assert "there is no run at s3://" in said or "no-such-bucket" in said
     assert SECRET_KEY not in said
-    assert storage_module.s3().find("empty") == []
+    assert locations.s3().find("empty") == []

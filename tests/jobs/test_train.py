@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import write_config
+from tiny_training import render_tiny, write_config
 
 from facegpt.model.checkpoint import load
 from facegpt.training.data.pool import Batch
@@ -16,12 +17,19 @@ from jobs.cli import main
 from jobs.train import read_config
 from pipeline.sources.samples import collect
 
+FROM_BUNDLED = [
+    "start.initial=bundled",
+    *(f"stages.{stage}.steps=0" for stage in ("points", "trunk", "language")),
+]
+
 
 def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "facegpt.train")
-    assert main(["train", write_config(tmp_path)]) == 0
+    # Shard 1 is rendered here; shard 0 by the run's own process.
+    faces = f"rendering.folder={render_tiny(tmp_path / 'faces', 1)}"
+    assert main(["train", write_config(tmp_path, faces)]) == 0
     assert "run/model: 4 steps" in capsys.readouterr().out
     for stage in ("trunk", "polish", "language"):
         assert any(message.endswith(f": {stage}") for message in caplog.messages)
@@ -31,7 +39,7 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     assert saved["step"] == 4
 
     caplog.clear()
-    assert main(["train", write_config(tmp_path, language_steps=3)]) == 0
+    assert main(["train", write_config(tmp_path, faces, "stages.language.steps=2")]) == 0
     assert "going on at step 4" in caplog.messages
     after = load(str(tmp_path / "run" / "model")).model.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, first[name])}
@@ -58,8 +66,7 @@ def test_a_bad_config_is_one_clear_line(
 
 
 def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    none = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
-    config = write_config(tmp_path, initial="bundled", **none, together_steps=1)
+    config = write_config(tmp_path, *FROM_BUNDLED, "stages.polish.steps=0", "stages.together.steps=1")
     assert main(["train", config]) == 0
     bundled, trained = (
         load(name).model.state_dict() for name in ("bundled", str(tmp_path / "run" / "model"))
@@ -70,17 +77,28 @@ def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
         assert any(part in name and not torch.equal(trained[name], value) for name, value in bundled.items())
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of two photos with seven faces."""
+    everything, folder = tmp_path_factory.mktemp("samples"), tmp_path_factory.mktemp("people")
+    collect(everything)
+    for name in ("group.jpg", "portrait-spacesuit.png"):
+        shutil.copy(everything / name, folder)
+    return str(folder)
+
+
 class Stopped(BaseException):
     """What ends a process in the middle of a run."""
 
 
 def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collect(tmp_path / "photos")
-    stages = dict.fromkeys(("points_steps", "trunk_steps", "polish_steps", "language_steps"), 0)
-    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 3, "photo_batch": 3, "photo_clean": 1}
-    config = write_config(tmp_path, initial="bundled", **stages, **photos, teacher_ema=0.5, save_every=1)
+    photos = [f"photos.locations={people}", "photos.batch=3", "photos.clean=1"]
+    stages = ["stages.polish.steps=0", "stages.photos.steps=3"]
+    config = write_config(
+        tmp_path, *FROM_BUNDLED, *stages, *photos, "photos.teacher_ema=0.5", "saving.save_every=1"
+    )
     learn, teachers = Trainer.step, list[dict[str, torch.Tensor]]()
 
     def step(trainer: Trainer, batch: Batch) -> dict[str, float]:
@@ -97,22 +115,20 @@ def test_a_stopped_stage_of_photos_goes_on_with_its_teacher(
     first, _, stopped, resumed = teachers
     saved = torch.load(tmp_path / "run" / "training.pt")
     name = next(name for name in stopped if name.endswith(".trunk.guess.weight"))
-    known = (first[name], saved["model"][name], saved["average"][name])
-    assert not any(torch.equal(stopped[name], other) for other in known)
+    others = (first[name], saved["model"][name], saved["average"][name])
+    assert not any(torch.equal(stopped[name], other) for other in others)
     assert all(torch.equal(resumed[name], value) for name, value in stopped.items())
 
 
-def test_photos_can_be_added_to_a_run_that_had_none(tmp_path: Path) -> None:
-    collect(tmp_path / "photos")
-    stages = dict.fromkeys(("points_steps", "trunk_steps", "language_steps"), 0)
-    assert main(["train", write_config(tmp_path, initial="bundled", **stages)]) == 0
-    photos = {"photos": [str(tmp_path / "photos")], "photos_steps": 1, "photo_batch": 2, "photo_clean": 1}
-    assert main(["train", write_config(tmp_path, initial="bundled", **stages, **photos)]) == 0
+def test_photos_can_be_added_to_a_run_that_had_none(people: str, tmp_path: Path) -> None:
+    assert main(["train", write_config(tmp_path, *FROM_BUNDLED)]) == 0
+    photos = [f"photos.locations={people}", "photos.batch=2", "photos.clean=1"]
+    assert main(["train", write_config(tmp_path, *FROM_BUNDLED, *photos, "stages.photos.steps=1")]) == 0
     assert torch.load(tmp_path / "run" / "training.pt")["step"] == 2
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = write_config(tmp_path, initial=str(tmp_path))
+    config = write_config(tmp_path, f"start.initial={tmp_path}")
     assert main(["train", config]) == 2
     assert "cannot start from" in capsys.readouterr().err
 
@@ -120,4 +136,4 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("name", ["small.yaml", "backbone.yaml"])
 def test_the_configs_of_the_readme_are_configs(name: str) -> None:
     config = read_config(str(Path(__file__).parents[2] / "configs" / name))
-    assert config.steps > 0 and (config.backbone is None) == (name == "small.yaml")
+    assert config.steps > 0 and (config.start.backbone is None) == (name == "small.yaml")

@@ -7,42 +7,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_training
 import torch
 import yaml
 from tiny_backbones import CROP, backbone
+from tiny_training import render_tiny
 
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.backbones.join import load_backbone
 from facegpt.model.checkpoint import Checkpoint, load
 from facegpt.morphable import bundled
-from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.data.shard_cache import HELD_OUT, render_shards
+from facegpt.training.config import TrainConfig
 from facegpt.training.loss.retention import Retention
 from jobs.cli import main
 from jobs.train import train
 
-TINY = {
-    "face_steps": 3,
-    "size": CROP,
-    "shard_faces": 8,
-    "batch": 4,
-    "reuse": 2.0,
-    "pool": 1,
-    "warmup": 1,
-    "text_every": 1,
-    "descriptions": 2,
-    "evaluate_every": 3,
-    "save_every": 3,
-    "threads": 1,
-}
+TINY = (
+    "stages.face.steps=3",
+    f"start.crop_size={CROP}",
+    "text.descriptions=2",
+    "saving.evaluate_every=3",
+    *(
+        setting
+        for setting in tiny_training.TINY
+        if not setting.startswith(("stages.", "saving.evaluate_every"))
+    ),
+)
 
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Rendered shards for all of these runs."""
-    folder = str(tmp_path_factory.mktemp("faces"))
-    render_shards(folder, TINY["shard_faces"], CROP, [*range(5), HELD_OUT], "bundled")
-    return folder
+    return str(render_tiny(tmp_path_factory.mktemp("faces"), *range(5), size=CROP))
 
 
 def save(family: str, folder: Path) -> str:
@@ -52,8 +48,8 @@ def save(family: str, folder: Path) -> str:
     return str(folder)
 
 
-def config(folder: Path, faces: str, **changes: object) -> TrainConfig:
-    return train_config({"output": str(folder / "run"), "synthetic_folder": faces, **TINY, **changes})
+def config(folder: Path, faces: str, *changes: str) -> TrainConfig:
+    return TrainConfig.of({"output": str(folder / "run"), "rendering": {"folder": faces}}, [*TINY, *changes])
 
 
 def trained(config: TrainConfig) -> Checkpoint:
@@ -69,10 +65,10 @@ def test_a_backbone_becomes_a_facegpt_that_annotates(
     if rank:
         pytest.importorskip("peft", reason="adapters want the extra lora")
     name = save(family, tmp_path / "backbone")
-    checkpoint = trained(config(tmp_path, faces, backbone=name, lora_rank=rank))
+    checkpoint = trained(config(tmp_path, faces, f"start.backbone={name}", f"start.lora_rank={rank}"))
     crops = np.random.default_rng(0).integers(0, 256, (3, CROP, CROP, 3), dtype=np.uint8)
-    said = FaceAnnotator(checkpoint, bundled()).annotate(crops)
-    assert len(said) == 3 and all(np.isfinite(one.landmarks68).all() for one in said)
+    faces_of_crops = FaceAnnotator(checkpoint, bundled()).annotate(crops)
+    assert len(faces_of_crops) == 3 and all(np.isfinite(face.landmarks68).all() for face in faces_of_crops)
     before, after = load_backbone(Path(name)).state_dict(), checkpoint.model.backbone.state_dict()
     assert not any("lora" in name for name in after)
     row, moved = checkpoint.model.config.face_token_id, 0.0
@@ -92,13 +88,14 @@ def test_a_run_with_adapters_goes_on_where_it_stopped(
     pytest.importorskip("peft", reason="adapters want the extra lora")
     caplog.set_level(logging.INFO, "facegpt.train")
     name = save("llava", tmp_path / "backbone")
-    trained(config(tmp_path, faces, backbone=name, lora_rank=4))
+    adapters = (f"start.backbone={name}", "start.lora_rank=4")
+    trained(config(tmp_path, faces, *adapters))
     saved = torch.load(tmp_path / "run" / "training.pt", weights_only=True)
     assert saved["step"] == 3 and any("lora" in name for name in saved["model"])
     assert not any("base_layer.weight" in name for name in saved["model"]), (
         "frozen weights are not saved again"
     )
-    trained(config(tmp_path, faces, backbone=name, lora_rank=4, face_steps=5))
+    trained(config(tmp_path, faces, *adapters, "stages.face.steps=5"))
     assert "going on at step 3" in caplog.messages
 
 
@@ -107,9 +104,9 @@ def test_retention_bounds_what_a_backbone_forgets(tmp_path: Path, faces: str) ->
     name = save("qwen2_5_vl", tmp_path / "backbone")
     first, drifts = load_backbone(Path(name)), {}
     for weight in (0.0, 100.0):
-        changes = {"face_steps": 12, "face_learning_rate": 3e-3, "retain_weight": weight, "descriptions": 0}
-        own = trained(config(tmp_path / str(weight), faces, backbone=name, **changes))
-        drifts[weight] = drift(first, own)
+        changes = ["stages.face.steps=12", "stages.face.learning_rate=3e-3", "text.descriptions=0"]
+        changes += [f"weights.retained={weight}", f"start.backbone={name}"]
+        drifts[weight] = drift(first, trained(config(tmp_path / str(weight), faces, *changes)))
     assert drifts[100.0] < drifts[0.0] / 3 and drifts[100.0] < 0.05, drifts
 
 
@@ -127,18 +124,19 @@ def drift(first: torch.nn.Module, own: Checkpoint) -> float:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "./nowhere"}, "no backbone folder at ./nowhere"),
-        ({"backbone": "x", "initial": "bundled"}, "two things to start from"),
-        ({"backbone": "x", "points_steps": 5}, "points_steps is for the small FaceGPT"),
-        ({"backbone": "x", "face_steps": 0}, "learns in face_steps, and there are none"),
-        ({"lora_rank": 4}, "lora_rank is for a 'backbone'"),
+        (["start.backbone=./nowhere"], "no backbone folder at ./nowhere"),
+        (["start.backbone=x", "start.initial=bundled"], "two things to start from"),
+        (["start.backbone=x", "stages.points.steps=5"], "stages.points.steps is for the small FaceGPT"),
+        (["start.backbone=x", "stages.face.steps=0"], "learns in stages.face.steps, and there are none"),
+        (["start.lora_rank=4"], "start.lora_rank is for a start.backbone"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(
-    changes: dict[str, object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    changes: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump({"output": str(tmp_path / "run"), **TINY, **changes}), encoding="utf-8")
-    assert main(["train", str(path)]) == 2
+    path.write_text(yaml.safe_dump({"output": str(tmp_path / "run")}), encoding="utf-8")
+    overrides = [argument for change in [*TINY, *changes] for argument in ("--set", change)]
+    assert main(["train", str(path), *overrides]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error

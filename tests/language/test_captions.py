@@ -105,14 +105,14 @@ def test_of_its_own_view_a_speaker_says_what_is_right() -> None:
     rng = np.random.default_rng(6)
     for _ in range(400):
         true, own = random_face(rng), random_face(rng)
-        said = parse("".join(piece.text for piece in caption(true, rng, own=own)))
+        said = parse("".join(piece.text for piece in caption(true, rng, predicted=own)))
         assert said and not agreement(tidy(" ".join(PHRASES[key][0] for key in said.items())), true).wrong
         assert all(value in own.acceptable(name) for name, value in said.items() if name != "turn")
 
 
-def mouth_counts(true: Attributes, own: Attributes) -> tuple[str, float]:
+def mouth_counts(true: Attributes, predicted: Attributes) -> tuple[str, float]:
     """What a caption says of the mouth, and how much that counts."""
-    pieces = caption(true, np.random.default_rng(0), own=own)
+    pieces = caption(true, np.random.default_rng(0), predicted=predicted)
     first = [i for i, piece in enumerate(pieces) if piece.text.endswith(".")][2] + 1
     return pieces[first].text, pieces[first].weight
 
@@ -120,37 +120,39 @@ def mouth_counts(true: Attributes, own: Attributes) -> tuple[str, float]:
 @pytest.mark.parametrize(("right", "odds"), [(0.97, 0.49), (0.985, 1.0), (0.99, 1.51), (0.995, 3.03)])
 def test_a_view_is_worth_words_if_it_is_right_often_enough(right: float, odds: float) -> None:
     """Where the speaker sees a closed mouth and is right so often, words count so many times what silence does."""
-    words, sure = mouth_counts(face(), own=face())
-    silence, doubt = mouth_counts(face(jawOpen=0.25), own=face())
+    words, sure = mouth_counts(face(), predicted=face())
+    silence, doubt = mouth_counts(face(jawOpen=0.25), predicted=face())
     assert words.endswith(" closed mouth") and silence == " ."
     assert right * sure / ((1 - right) * doubt) == pytest.approx(odds, abs=0.01)
 
 
 def test_what_must_be_said_is_worth_words_even_in_doubt() -> None:
     wide, slight, closed = (face(jawOpen=jaw) for jaw in (0.9, 0.25, 0.0))
-    words, needed = mouth_counts(wide, own=wide)
+    words, needed = mouth_counts(wide, predicted=wide)
     assert words == " wide open mouth" and needed == pytest.approx(1 / (1 - CAUTION))
-    assert mouth_counts(wide, own=closed) == (" .", 1.0)
-    assert mouth_counts(slight, own=wide) == (" .", pytest.approx(CAUTION / (1 - CAUTION)))
+    assert mouth_counts(wide, predicted=closed) == (" .", 1.0)
+    assert mouth_counts(slight, predicted=wide) == (" .", pytest.approx(CAUTION / (1 - CAUTION)))
 
 
 def test_between_two_values_the_right_one_outweighs_silence() -> None:
     """A speaker unsure of a parted mouth or an open one: both are open, and each counts where the other is wrong."""
     between, parted, wide = face(jawOpen=0.4), face(jawOpen=0.25), face(jawOpen=0.53)
-    drawn_of = [caption(parted, np.random.default_rng(seed), own=between) for seed in range(300)]
+    drawn_of = [caption(parted, np.random.default_rng(seed), predicted=between) for seed in range(300)]
     staked = [piece for pieces in drawn_of for piece in pieces if piece.weight > 2]
     assert len(staked) >= len(drawn_of)
     assert all(piece.weight == pytest.approx((1 + CAUTION) / (1 - CAUTION)) for piece in staked)
     assert {piece.text for piece in staked} == {" .", " slightly open mouth", " parted lips"}
     assert abs(np.mean([piece.text != " ." for piece in staked]) - 1 / (1 + CAUTION)) < 0.1
-    words, needed = mouth_counts(wide, own=between)
+    words, needed = mouth_counts(wide, predicted=between)
     assert words == " open mouth" and needed == pytest.approx(1 / (1 - CAUTION))
 
 
 def test_what_needs_no_words_may_be_near_what_does() -> None:
     relaxed, near = face(), face(browInnerUp=0.3)
-    said = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), own=near))}
-    said_relaxed = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), own=relaxed))}
+    said = {"".join(piece.text for piece in caption(near, np.random.default_rng(0), predicted=near))}
+    said_relaxed = {
+        "".join(piece.text for piece in caption(near, np.random.default_rng(0), predicted=relaxed))
+    }
     assert all("raised brows" in one for one in said) and all("brows" not in one for one in said_relaxed)
 
 

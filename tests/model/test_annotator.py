@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from facegpt.evaluation.geometry import rotation_error
 from facegpt.evaluation.rendered import evaluate_rendered
 from facegpt.language.captions import parse
 from facegpt.model.annotator import FaceAnnotator, sharpness
 from facegpt.morphable import Theta, bundled
-from facegpt.rendering import matrix_to_axis_angle, render
+from facegpt.rendering import render
 from facegpt.synthetic.faces import SyntheticFaces, render_faces
 
 
@@ -52,13 +51,7 @@ def test_landmarks_are_those_of_the_parameters_in_crop_pixels(
 ) -> None:
     """Faces are drawn smaller than the crop; their landmarks are not."""
     (said,) = annotator.annotate(faces.images[:1])
-    theta = Theta(
-        **{
-            name: torch.from_numpy(getattr(said, name))[None]
-            for name in ("shape", "expression", "albedo", "lighting", "translation")
-        },
-        rotation_vector=matrix_to_axis_angle(torch.from_numpy(said.rotation)[None]),
-    )
+    theta = Theta.from_annotations([vars(said)])
     drawn = render(annotator.face_model, theta, annotator.crop_size)
     assert np.allclose(said.landmarks68, drawn.landmarks2d[0].numpy(), atol=0.02)
 

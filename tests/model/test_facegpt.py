@@ -10,9 +10,11 @@ import torch
 from tiny_model import TEXTS, conv_model, pixels, processor, text_config
 from transformers import AutoModel, CLIPVisionConfig, LlavaConfig
 
+from facegpt.bundled import BUNDLED_CHECKPOINT
 from facegpt.language.captions import SENTENCES, tidy
-from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, digest, load
+from facegpt.model.checkpoint import CheckpointError, load
 from facegpt.model.configuration import FaceGptConfig
+from facegpt.model.digest import digest
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.processing import EOS, FACE, IMAGE, NOT_WORDS, FaceGptProcessor, train_tokenizer
@@ -47,7 +49,7 @@ def test_what_the_trunk_has_seen_need_not_be_looked_at_again() -> None:
         looked = model(input_ids=prompt, pixel_values=pixels(3)).theta
         looks: list[int] = []
         tower.trunk.register_forward_hook(lambda *_: looks.append(1))
-        assert torch.equal(model(input_ids=prompt, pixel_values=pixels(3), seen=seen).theta, looked)
+        assert torch.equal(model(input_ids=prompt, pixel_values=pixels(3), trunk_output=seen).theta, looked)
     assert not looks
 
 
@@ -56,7 +58,7 @@ def test_the_error_is_what_the_face_token_and_the_trunk_expect_of_one_look() -> 
     prompt = torch.tensor(own.prompt()).expand(2, -1)
     with torch.no_grad():
         spoken = model(input_ids=prompt, pixel_values=pixels()).log_error
-        guessed = model.face_head.scaled(model.look(pixels()).guess)[1]
+        guessed = model.face_head.scaled(model.run_trunk(pixels()).guess)[1]
     looks: list[int] = []
     model.backbone.model.vision_tower.trunk.register_forward_hook(lambda *_: looks.append(1))
     expected = generate_faces(model, own, pixels(), max_new_tokens=2).log_error
@@ -106,12 +108,12 @@ def test_what_is_read_of_the_albedo_is_added_to_what_the_face_token_and_the_trun
 
     def said() -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            return model(input_ids=prompt, pixel_values=pixels()).theta, model.look(pixels()).guess
+            return model(input_ids=prompt, pixel_values=pixels()).theta, model.run_trunk(pixels()).guess
 
     before, guessed = said()
     with torch.no_grad():
         fit.gain.fill_(1.0)
-        read = model.look(pixels()).read
+        read = model.run_trunk(pixels()).fitted_albedo
     after, guess = said()
     assert read is not None and read.abs().max() > 0
     torch.testing.assert_close((after - before)[:, albedo], read, atol=1e-5, rtol=1e-4)
@@ -179,11 +181,13 @@ def test_gradient_of_theta_reaches_the_tower() -> None:
     assert stem.grad is not None and stem.grad.abs().sum() > 0
 
 
-def test_cached_decoding_equals_decoding_from_scratch() -> None:
+@pytest.mark.parametrize("question", [None, "is the mouth open"])
+def test_cached_decoding_equals_decoding_from_scratch(question: str | None) -> None:
+    """Of a caption, and of an answer, which follows the face and the question."""
     model, own = conv_model(), processor()
-    said = generate_faces(model, own, pixels(), max_new_tokens=6)
+    said = generate_faces(model, own, pixels(), question=question, max_new_tokens=6)
     for row in range(2):
-        ids = own.prompt()
+        ids = own.prompt() + ([] if question is None else own.turn(question))
         words: list[int] = []
         for _ in range(6):
             whole = torch.tensor([[*ids, *words]])
@@ -192,13 +196,9 @@ def test_cached_decoding_equals_decoding_from_scratch() -> None:
             words.append(int(output.logits[0, -1].argmax()))
             if words[-1] == EOS:
                 break
-        assert tidy(own.decode(words)) == said.texts[row]
+        text = own.decode(words)
+        assert said.texts[row] == (tidy(text) if question is None else text)
         assert said.finished[row] == (words[-1] == EOS)
-
-
-def test_an_answer_follows_the_face() -> None:
-    said = generate_faces(conv_model(), processor(), pixels(), question="is the mouth open", max_new_tokens=3)
-    assert len(said.texts) == 2
 
 
 def test_save_and_load_round_trip(tmp_path: Path) -> None:
@@ -231,8 +231,10 @@ def test_a_stock_vision_tower_takes_the_place_of_the_small_one() -> None:
         FaceGptConfig(backbone_config=backbone, face_token_id=FACE)
     ).eval()
     own = FaceGptProcessor(train_tokenizer(TEXTS, 320), 4, TEXTS[0])
-    output = model(input_ids=torch.tensor(own.prompt())[None], pixel_values=pixels(1))
-    assert output.theta.shape == (1, 245)
+    theta = model(input_ids=torch.tensor(own.prompt()).expand(2, -1), pixel_values=pixels()).theta
+    assert theta.shape == (2, 245) and not torch.allclose(theta[0], theta[1]), (
+        "it does not look at the picture"
+    )
 
 
 def test_text_cannot_forge_special_tokens() -> None:
@@ -260,4 +262,4 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_bundled_checkpoint_is_small_enough_to_ship() -> None:
-    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) <= 40e6
+    assert sum(path.stat().st_size for path in BUNDLED_CHECKPOINT.iterdir()) <= 40e6

@@ -9,14 +9,14 @@ from tiny_model import conv_model, processor
 from facegpt.model.imagination import centred, imagine
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.rendering import Camera
-from facegpt.training.start.small_model import let_imagine
+from facegpt.training.start.small_model import add_imagination
 
 PALETTE = torch.randn(5, 80, generator=torch.Generator().manual_seed(2))
 
 
 def dreamer() -> FaceGptForConditionalGeneration:
     model = conv_model()
-    let_imagine(model, size=6)
+    add_imagination(model, size=6)
     return model.eval()
 
 

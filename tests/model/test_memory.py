@@ -12,9 +12,10 @@ from safetensors.numpy import save_file
 
 import facegpt.model.checkpoint
 import facegpt.morphable.formats.load
+from facegpt.bundled import BUNDLED_CHECKPOINT
 from facegpt.memory import available, is_out_of_memory, weight_bytes
 from facegpt.model.annotator import FaceAnnotator
-from facegpt.model.checkpoint import BUNDLED_FOLDER, CheckpointError, load
+from facegpt.model.checkpoint import CheckpointError, load
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import FaceModel
 from facegpt.morphable.bundled import PATH
@@ -84,7 +85,7 @@ def test_what_a_checkpoint_needs_stands_in_its_header(tmp_path: Path) -> None:
     )
     (tmp_path / "two.safetensors").write_bytes(b"damaged")
     assert weight_bytes(tmp_path.glob("*.safetensors")) == 4 * 13
-    assert 7e7 < weight_bytes(BUNDLED_FOLDER.glob("*.safetensors")) < 8e7
+    assert 7e7 < weight_bytes(BUNDLED_CHECKPOINT.glob("*.safetensors")) < 8e7
 
 
 def test_a_checkpoint_that_does_not_fit_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:

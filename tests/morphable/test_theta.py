@@ -1,7 +1,8 @@
-"""Theta: flat and split are inverses, the rotation is Rodrigues'."""
+"""Theta: flat and split are inverses, the rotation is Rodrigues', and annotations become a batch again."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,3 +26,16 @@ def test_wrong_width_is_refused() -> None:
 def test_rotation_matches_the_rendering_room() -> None:
     theta = Theta.split(torch.randn(5, 245, generator=torch.Generator().manual_seed(1)), 80, 52, 80)
     assert torch.allclose(theta.rotation, axis_angle_to_matrix(theta.rotation_vector), atol=1e-5)
+
+
+def test_annotated_faces_become_a_batch_with_their_rotations() -> None:
+    theta = Theta.split(torch.randn(3, 245, generator=torch.Generator().manual_seed(2)), 80, 52, 80)
+    blocks = ("shape", "expression", "albedo", "lighting", "translation")
+    annotations = [
+        {name: getattr(theta, name)[i].numpy() for name in blocks} | {"rotation": theta.rotation[i].numpy()}
+        for i in range(3)
+    ]
+    rows = [{name: np.ravel(value).tolist() for name, value in values.items()} for values in annotations]
+    for batch in (Theta.from_annotations(annotations), Theta.from_annotations(rows)):
+        assert torch.allclose(batch.rotation, theta.rotation, atol=1e-5)
+        assert all(torch.equal(getattr(batch, name), getattr(theta, name)) for name in blocks)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegpt.photo.config import DetectorConfig
-from facegpt.photo.crop import FRAMINGS, crop_matrix, cut, face_px, quarter_turns, to_image
+from facegpt.photo.crop import crop_matrix, cut, face_px, quarter_turns, to_image
 from facegpt.photo.detectors import Detection, create_detector
 from facegpt.photo.detectors.base import Framing
+from facegpt.photo.detectors.dlib_frontal import DlibDetector
 
 SIZE = 112
 
@@ -84,7 +85,7 @@ def test_a_face_that_does_not_stand_upright_does_so_in_its_crop(turns: int, side
 def test_extreme_images_can_be_cut(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 77, np.uint8)
     for side in (20.0, 3000.0):
-        matrix = crop_matrix(Detection((0.0, 0.0, side, side), 1.0), FRAMINGS["dlib"], SIZE)
+        matrix = crop_matrix(Detection((0.0, 0.0, side, side), 1.0), DlibDetector.framing, SIZE)
         assert (cut(image, matrix, SIZE) == 77).all()
 
 
@@ -98,7 +99,7 @@ def test_all_detectors_frame_alike(shared_dir: Path) -> None:
         DetectorConfig(name="yunet", model=str(weights / "yunet_n_dynamic.onnx")),
     ]
     for config in configs:
-        detector, framing, seen = create_detector(config), FRAMINGS[config.name], []
+        detector, seen = create_detector(config), []
         for row in [row for row in rows if row["path"].startswith("ytfaces")][:40]:
             points = np.array(row["landmarks68"])
             left, right = points[36:42].mean(0), points[42:48].mean(0)
@@ -106,7 +107,7 @@ def test_all_detectors_frame_alike(shared_dir: Path) -> None:
             if abs(points[30, 0] - between[0]) > 0.12 * eyes:
                 continue
             for face in detector.detect(np.asarray(Image.open(data / row["path"]).convert("RGB")))[:1]:
-                matrix = crop_matrix(face, framing, SIZE)
+                matrix = crop_matrix(face, detector.framing, SIZE)
                 middle = to_image(np.full((1, 2), (SIZE - 1) / 2), matrix)[0]
                 seen.append([eyes * matrix[0, 0] / SIZE, *(middle - between) / eyes])
         eyes_of_side, right, down = np.median(np.array(seen), axis=0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zlib
@@ -11,7 +12,15 @@ from images import encoded
 from PIL import Image
 
 from facegpt.photo.config import DecodeConfig
-from facegpt.photo.decode import Decoded, DecodeError, RejectedError, decode, image_id_of
+from facegpt.photo.decode import (
+    Decoded,
+    DecodeError,
+    RejectedError,
+    decode,
+    from_array,
+    from_picture,
+    image_id_of,
+)
 
 CONFIG = DecodeConfig()
 
@@ -86,7 +95,8 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
 
 
 def test_avif_is_read() -> None:
-    assert decode(encoded(gradient(), "AVIF"), CONFIG).rgb.shape == (40, 60, 3)
+    seen = decode(encoded(gradient(), "AVIF"), CONFIG).rgb
+    np.testing.assert_allclose(seen.astype(float), np.asarray(gradient(), float), atol=24)
 
 
 def test_a_truncated_file_says_so() -> None:
@@ -183,3 +193,39 @@ def test_odd_files_decode_as_listed(shared_dir: Path) -> None:
         assert (outcome.width, outcome.height) == ((height, width) if turned else (width, height)), row[
             "path"
         ]
+
+
+def test_an_opened_picture_is_decoded_as_its_file_is_and_stays_open() -> None:
+    picture = Image.new("RGBA", (60, 40), (10, 200, 30, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 30, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    sink = io.BytesIO()
+    picture.save(sink, "PNG", exif=exif)
+    with Image.open(io.BytesIO(sink.getvalue())) as opened:
+        rgb = from_picture(opened, DecodeConfig()).rgb
+        np.testing.assert_array_equal(rgb, decode(sink.getvalue(), DecodeConfig()).rgb)
+        assert rgb.shape == (60, 40, 3) and {tuple(p) for p in rgb.reshape(-1, 3).tolist()} == {
+            (255, 255, 255),
+            (10, 200, 30),
+        }
+        assert opened.getpixel((59, 39)) == (10, 200, 30, 255), "whoever opened it goes on using it"
+    with pytest.raises(DecodeError, match=r"60 x 40 px are more than 2,000 \(decode\.max_pixels\)"):
+        from_picture(picture, DecodeConfig(max_pixels=2000))
+    with pytest.raises(RejectedError, match="a side is below 50 px"):
+        from_picture(picture, DecodeConfig(min_side=50))
+
+
+def test_an_array_is_taken_as_it_is_and_one_of_another_form_is_not() -> None:
+    rgb = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
+    image = from_array(rgb, DecodeConfig())
+    np.testing.assert_array_equal(image.rgb, rgb)
+    assert (image.width, image.height) == (60, 40)
+    np.testing.assert_array_equal(from_array(rgb[:, ::-1], DecodeConfig()).rgb, rgb[:, ::-1])
+    for other in (rgb[..., 0], rgb.astype(np.float32), np.concatenate([rgb, rgb], -1)):
+        with pytest.raises(DecodeError, match=r"where uint8 \(height, width, 3\) in RGB is wanted"):
+            from_array(other, DecodeConfig())
+    with pytest.raises(RejectedError, match="a side is below 50 px"):
+        from_array(rgb, DecodeConfig(min_side=50))
+    with pytest.raises(DecodeError, match=r"decode\.max_pixels"):
+        from_array(rgb, DecodeConfig(max_pixels=2000))

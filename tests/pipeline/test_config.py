@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import RunConfig, known_keys, load_config
+from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 
 
@@ -79,7 +79,7 @@ def test_known_keys_are_all_of_them() -> None:
             for key in (leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name])
         ]
 
-    assert set(leaves(yaml.safe_load(RunConfig().as_yaml()))) <= set(known_keys())
+    assert set(leaves(yaml.safe_load(RunConfig().as_yaml()))) <= set(RunConfig.known_keys())
 
 
 def test_only_what_changes_rows_is_deciding() -> None:

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegpt.rendering import rasterizer
-from facegpt.rendering.camera import Camera
-from facegpt.rendering.rasterizer import interpolate, rasterize
+from facegpt.rendering import Camera, interpolate, rasterize, rasterizer
 
 
 def reference(screen: Tensor, triangles: Tensor, size: int) -> Tensor:

@@ -77,7 +77,7 @@ class FakeAnnotator:
 
 
 class FakeSource:
-    """A `pipeline.annotate.model_source.AnnotatorSource` of the stand-in."""
+    """A `pipeline.annotate.model_source.ModelSource` of the stand-in."""
 
     crop_size = 112
     digest = "f" * 64

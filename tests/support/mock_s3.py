@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import s3fs
 
-from pipeline.storage import store as storage
+from pipeline.storage.locations import s3
 
 OTHER_SOURCES = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 """What would tell an S3 client of another store or other keys."""
@@ -39,4 +39,4 @@ def connect(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> 
 def disconnect() -> None:
     """Lets go of the connections that s3fs and the pipeline keep for reuse."""
     s3fs.S3FileSystem.clear_instance_cache()
-    storage.s3.cache_clear()
+    s3.cache_clear()

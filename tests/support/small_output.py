@@ -6,14 +6,14 @@ import hashlib
 
 import numpy as np
 from fake_model import FakeAnnotator, FakeSource
+from manifests import add_shards
 
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import existing_run, write_record
-from pipeline.run.fingerprint import fingerprints
-from pipeline.run.setup import new_record
-from pipeline.shards.manifest import ShardLoader, extend_manifest, read_manifest
+from pipeline.run.setup import new_record, set_up
+from pipeline.shards.manifest import ShardLoader, read_manifest
 from pipeline.shards.shard import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord
 from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
@@ -67,11 +67,10 @@ def annotated(shard: str, images: list[Entry], fingerprint: str, heal: bool = Fa
 def make_output(storage: Storage, photos: list[Entry], size: int) -> str:
     """Adds committed shards of `size` photos to an output, new or not, and returns its fingerprint."""
     if not storage.exists("run.json"):
-        parts = fingerprints(RunConfig(), FakeSource().digest)
-        write_record(storage, new_record(RunConfig(), FakeSource(), parts))
+        write_record(storage, new_record(set_up(RunConfig(), FakeSource())))
     fingerprint = str(existing_run(storage)["fingerprint"])
     before = read_manifest(storage)
-    after = extend_manifest(storage, before, photos, size)
+    after = add_shards(storage, photos, size)
     for task in map(ShardLoader(storage), after.shards[len(before.shards) :]):
         commit_shard(storage, annotated(task.shard, list(task.images), fingerprint), fingerprint)
     return fingerprint

@@ -12,7 +12,8 @@ import torch
 from facegpt.morphable import bundled
 from facegpt.synthetic.faces import SyntheticFaces, render_faces
 from facegpt.synthetic.parts import PARTS
-from facegpt.training.config import train_config
+from facegpt.training.config import TrainConfig
+from facegpt.training.config.sections import RenderingConfig
 from facegpt.training.data.shard_cache import store_of
 
 COUNT = 32
@@ -58,13 +59,13 @@ def test_without_turns_heads_look_ahead() -> None:
 
 def test_an_unknown_part_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot render without beards; what can be left out: hair, hat"):
-        train_config({"output": "out", "without": ["hair", "beards"]})
+        TrainConfig.of({"output": "out", "rendering": {"without": ["hair", "beards"]}})
 
 
 def test_other_parts_other_shards() -> None:
-    assert train_config({"output": "out", "without": ["coloured light"]}).without == ("coloured light",)
     plain, bare, both = (
-        store_of("cache", 8, 112, bundled(), parts) for parts in ((), ("hair",), ("hair", "coloured light"))
+        store_of(RenderingConfig(folder="cache", without=parts), 112, bundled())
+        for parts in ((), ("hair",), ("hair", "coloured light"))
     )
     assert plain.folder == Path("cache")
     assert bare.folder == Path("cache/without-hair")

@@ -17,8 +17,9 @@ from facegpt.morphable.point_subset import LossPoints
 from facegpt.rendering import Camera, sh_basis, to_camera
 from facegpt.synthetic.faces import render_faces
 from facegpt.synthetic.sampling import directional_light, sample_expression
-from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.data.pool import ShardPool, batches_per_round, shards_needed
+from facegpt.training.config import TrainConfig
+from facegpt.training.data import shard_cache
+from facegpt.training.data.pool import ShardPool
 from facegpt.training.data.shard_cache import ShardStore
 
 
@@ -75,23 +76,15 @@ def test_a_directional_light_is_the_clamped_cosine(direction: tuple[float, float
     assert ((sh_basis(normals) @ light) - (normals @ unit).clamp(min=0)).abs().max() < 0.11
 
 
-def test_pool_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
-    config = TrainConfig(
-        output="",
-        shard_faces=8,
-        batch=4,
-        pool=2,
-        reuse=1.0,
-        points_steps=6,
-        trunk_steps=0,
-        polish_steps=0,
-        language_steps=0,
-        size=32,
-    )
-    store = ShardStore(tmp_path, config.shard_faces, config.size)
-    for shard in shards_needed(config):
+def test_pool_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_cache, "CHUNK", 8)  # no more faces than a shard keeps
+    silent = [f"stages.{name}.steps=0" for name in ("trunk", "polish", "language")]
+    sizes = ["rendering.shard_faces=8", "data.batch=4", "data.pool=2", "data.reuse=1.0", "start.crop_size=32"]
+    config = TrainConfig.of({"output": "run"}, ["stages.points.steps=6", *silent, *sizes])
+    store = ShardStore(tmp_path, config.rendering.shard_faces, config.start.crop_size)
+    for shard in config.shards:
         store.make(bundled(), shard)
-    assert batches_per_round(config) == 2
+    assert config.steps_per_round == 2
 
     def fingerprints(start: int, count: int) -> list[float]:
         pool = ShardPool(config, store, bundled(), lambda: True)
@@ -112,22 +105,23 @@ def test_a_dead_render_process_is_an_error_not_a_wait(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"output": "x", "trunk_stepz": 3}, "nearest one is 'trunk_steps'"),
-        ({"output": "x", "batch": "many"}, "'batch' is 'many'"),
+        ({"output": "x", "batch": "many"}, "'data.batch': input should be a valid integer, not 'many'"),
         ({"output": "x", "weights": {"shap": 1}}, "nearest one is 'weights.shape'"),
         ({"batch": 3}, "no 'output'"),
     ],
 )
 def test_training_config_errors_name_the_way_out(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        train_config(values)
+        TrainConfig.of(values)
 
 
 PARENT = """
 import multiprocessing, sys, time
+from facegpt.training.config.sections import RenderingConfig
 from facegpt.training.data.shard_cache import render_shards
 
 if __name__ == "__main__":
-    arguments = (sys.argv[1], 4096, 112, list(range(99)))
+    arguments = (RenderingConfig(folder=sys.argv[1]), 112, range(99))
     child = multiprocessing.get_context("spawn").Process(target=render_shards, args=arguments)
     child.start()
     print(child.pid, flush=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import pytest
 import torch
 
-from facegpt.training.config import TrainConfig, train_config
-from facegpt.training.precision import autocast, in_bfloat16
+from facegpt.training.config import TrainConfig
+from facegpt.training.precision import INSTRUCTIONS, autocast, in_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -24,25 +25,19 @@ def test_a_cpu_is_asked_for_its_instructions(
     capabilities: dict[str, Any], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert in_bfloat16(TrainConfig(output="")) is expected
-    with autocast(TrainConfig(output="")):
+    assert in_bfloat16(TrainConfig(output="run")) is expected
+    with autocast(TrainConfig(output="run")):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if expected else torch.float32)
 
 
-@pytest.mark.parametrize("said", [True, False])
-def test_the_config_has_the_last_word(said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": not said})
-    assert in_bfloat16(train_config({"output": "out", "bfloat16": said})) is said
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_config_has_the_last_word(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": not wanted})
+    config = TrainConfig.of({"output": "run"}, [f"compute.bfloat16={wanted}"])
+    assert in_bfloat16(config) is wanted
 
 
-def test_this_machine_can_say_what_it_has() -> None:
-    assert isinstance(in_bfloat16(TrainConfig(output="")), bool)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "like"), [("bfloat16", "yes", "True"), ("initial", 5, "'bundled'")]
-)
-def test_what_may_be_silent_has_a_type_as_well(name: str, value: object, like: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' is {value!r}, like {like} is wanted"):
-        train_config({"output": "out", name: value})
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the instructions are those of x86")
+def test_torch_knows_the_instructions_by_these_names() -> None:
+    assert set(INSTRUCTIONS) <= set(torch.cpu.get_capabilities())

@@ -5,14 +5,10 @@ from __future__ import annotations
 from facegpt.training.config import TrainConfig
 from facegpt.training.stages import learning_rate, stage_at, stages_of
 
-CONFIG = TrainConfig(
-    output="",
-    points_steps=10,
-    trunk_steps=15,
-    polish_steps=5,
-    language_steps=5,
-    together_steps=5,
-    warmup=2,
+LENGTHS = {"points": 10, "trunk": 15, "polish": 5, "language": 5, "together": 5}
+CONFIG = TrainConfig.of(
+    {"output": "run"},
+    ["optimiser.warmup=2", *(f"stages.{name}.steps={steps}" for name, steps in LENGTHS.items())],
 )
 
 
@@ -37,14 +33,15 @@ def test_stages_follow_each_other_without_gap() -> None:
 
 
 def test_an_empty_stage_is_left_out() -> None:
-    config = TrainConfig(output="", points_steps=0, trunk_steps=3, polish_steps=0, language_steps=0)
+    silent = [f"stages.{name}.steps=0" for name in ("points", "polish", "language")]
+    config = TrainConfig.of({"output": "run"}, [*silent, "stages.trunk.steps=3"])
     assert [stage.name for stage in stages_of(config)] == ["trunk"]
 
 
 def test_every_stage_warms_up_to_its_peak_and_cools_down() -> None:
     rates = [learning_rate(CONFIG, step) for step in range(40)]
     for stage in stages_of(CONFIG):
-        own = rates[stage.first : stage.last]
-        assert own[0] == stage.peak / 2 and max(own) == stage.peak == own[2]
-        assert own[2:] == sorted(own[2:], reverse=True)
-    assert rates[-1] < 0.3 * CONFIG.learning_rate
+        of_stage = rates[stage.first : stage.last]
+        assert of_stage[0] == stage.peak / 2 and max(of_stage) == stage.peak == of_stage[2]
+        assert of_stage[2:] == sorted(of_stage[2:], reverse=True)
+    assert rates[-1] < 0.3 * CONFIG.stages.trunk.learning_rate

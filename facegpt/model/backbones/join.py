@@ -1,4 +1,4 @@
-"""Gives a vision-language model a face: a new token, a head, and its own words around them."""
+"""Joins a vision-language model and a face head: a new token <FACE>, the head, and the model's own chat format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facegpt.morphable import FaceModel
 
 
 def load_backbone(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """The image-text-to-text model in `folder`, which transformers must know.
+    """Loads the image-text-to-text model in `folder`, whose type transformers must know.
 
     Raises:
         BackboneError: it is something else, incomplete, or larger than the memory.
@@ -55,13 +55,14 @@ def with_face(
     noise_size: int = 0,
     seed: int = 0,
 ) -> tuple[FaceGptForConditionalGeneration, BackboneProcessor]:
-    """FaceGPT over `backbone`, untrained: what the backbone says stays as it was, token for token.
+    """Makes an untrained FaceGPT over `backbone`, whose answers to other prompts stay as they were, token for token.
 
-    <FACE> takes a spare row of the embedding, or a new one, and begins as the mean of all words; the head and, with a
-    `noise_size`, what lets it imagine are random. `crop_size`: side of the crops in pixels, before the processor.
+    <FACE> takes a spare row of the embedding, or a new one, and starts as the mean of all rows; the head and, with a
+    `noise_size`, the projection of the noise are random. `crop_size`: side of the crops in pixels, before the
+    processor.
     """
     processor.tokenizer.add_tokens([AddedToken(TOKEN, special=True, normalized=False)], special_tokens=True)
-    spoken = BackboneProcessor(processor, instruction, crop_size)
+    face_processor = BackboneProcessor(processor, instruction, crop_size)
     rows: Any = backbone.get_input_embeddings().num_embeddings
     if len(processor.tokenizer) > rows:
         backbone.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
@@ -69,10 +70,10 @@ def with_face(
         for layer in (backbone.get_input_embeddings(), backbone.get_output_embeddings()):
             weight = getattr(layer, "weight", None)
             if isinstance(weight, Tensor):
-                weight[spoken.face] = weight[:rows].float().mean(0).to(weight.dtype)
+                weight[face_processor.face] = weight[:rows].float().mean(0).to(weight.dtype)
     config = FaceGptConfig(
         backbone_config=backbone.config,
-        face_token_id=spoken.face,
+        face_token_id=face_processor.face,
         noise_size=noise_size,
         crop_size=crop_size,
         face_model_id=face_model.id,
@@ -81,10 +82,11 @@ def with_face(
         n_expression=face_model.n_expression,
         n_albedo=face_model.n_albedo,
     )
-    return _joined(backbone, config, seed), spoken
+    return _joined(backbone, config, seed), face_processor
 
 
 def _joined(backbone: PreTrainedModel, config: FaceGptConfig, seed: int) -> FaceGptForConditionalGeneration:
+    """Builds the model around a loaded backbone, without a second copy of its weights."""
     with torch.device("meta"):
         model = FaceGptForConditionalGeneration(config)
     width = backbone.config.get_text_config().hidden_size

@@ -1,4 +1,4 @@
-"""The sequence of a FaceGPT over somebody else's vision-language model, in the words of that model's own processor."""
+"""The processor of a FaceGPT over another vision-language model, with that model's own chat template and tokens."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Message = dict[str, Any]
 
 
 class BackboneError(ValueError):
-    """A vision-language model or processor that cannot carry a <FACE>, with the reason in one line."""
+    """An error for a vision-language model or processor that cannot carry a <FACE>, with the reason in one line."""
 
 
 class BackboneProcessor(FaceProcessor):
-    """Wraps a transformers processor: its chat template, its image preprocessing, its tokens.
+    """A wrapper of a transformers processor: its chat template, its image preprocessing, its tokens.
 
-    The prompt for a crop size and an instruction is asked of the processor once, with a grey picture; after that only
-    its image processor works. <FACE> begins what the assistant says.
+    The processor makes the prompt for a crop size and an instruction once, with a grey picture; after that only its
+    image processor runs. <FACE> is the first token of the assistant's turn.
 
     Raises (when made):
         BackboneError: the processor has no chat template, its tokenizer no <FACE>, or its image processor answers a
@@ -64,13 +64,13 @@ class BackboneProcessor(FaceProcessor):
         added = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
         return sorted((token for token in added if token.strip()), key=len, reverse=True)
 
-    def seen(self, pixels: Tensor) -> dict[str, Tensor]:
+    def image_inputs(self, pixels: Tensor) -> dict[str, Tensor]:
         crops = (pixels * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        shown = self.processor.image_processor([[crop] for crop in crops], return_tensors="pt")
-        return {key: shown[key].to(pixels.device) for key in self._image_keys}
+        processed = self.processor.image_processor([[crop] for crop in crops], return_tensors="pt")
+        return {key: processed[key].to(pixels.device) for key in self._image_keys}
 
-    def positions(self, ids: Tensor) -> dict[str, Tensor]:
-        """Token types, as Gemma and Qwen have them: not 0 at the tokens of a picture."""
+    def token_types(self, ids: Tensor) -> dict[str, Tensor]:
+        """Makes the token types that Gemma and Qwen take: not 0 at the tokens of a picture."""
         types = {key: torch.zeros_like(ids) for key in self._types}
         for key, values in self._types.items():
             for token, value in values.items():
@@ -84,8 +84,8 @@ class BackboneProcessor(FaceProcessor):
         return [*self._prompts[words], self.face]
 
     def turn(self, question: str) -> list[int]:
-        asked = [_user(self.instruction, picture=True), _assistant(HERE), _user(self._clean(question))]
-        return self._tail(asked, generate=True)
+        messages = [_user(self.instruction, picture=True), _assistant(HERE), _user(self._clean(question))]
+        return self._tail(messages, generate=True)
 
     def description(self, text: str) -> list[int]:
         return [*self._ids([_user(self._clean(text))]), self.face]
@@ -105,24 +105,26 @@ class BackboneProcessor(FaceProcessor):
         return ids
 
     def _ask(self, messages: list[Message]) -> dict[str, Tensor]:
-        """What the processor makes of a conversation, with a grey picture where one belongs; learns the token types."""
+        """Runs the processor on a conversation, with a grey picture in each image part; notes the token types."""
         grey = Image.fromarray(np.full((self.crop_size, self.crop_size, 3), 127, np.uint8))
         for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
             part["image"] = grey
-        asked = self.processor.apply_chat_template(
+        templated = self.processor.apply_chat_template(
             [messages], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-        found: dict[str, Tensor] = {key: value for key, value in asked.items() if isinstance(value, Tensor)}
-        ids = found["input_ids"]
-        for key, value in found.items():
+        tensors: dict[str, Tensor] = {
+            key: value for key, value in templated.items() if isinstance(value, Tensor)
+        }
+        ids = tensors["input_ids"]
+        for key, value in tensors.items():
             if key not in ("input_ids", "attention_mask") and value.shape == ids.shape:
                 typed = zip(ids[value != 0].tolist(), value[value != 0].tolist(), strict=True)
                 self._types.setdefault(key, {}).update(typed)
-        return found
+        return tensors
 
     def _check(self, whole: dict[str, Tensor]) -> None:
         grey = torch.full((1, 3, self.crop_size, self.crop_size), 127 / 255)
-        alone = self.seen(grey)
+        alone = self.image_inputs(grey)
         for key, value in alone.items():
             if value.shape != whole[key].shape or not torch.allclose(value.float(), whole[key].float()):
                 raise BackboneError(
@@ -131,16 +133,18 @@ class BackboneProcessor(FaceProcessor):
                 )
 
     def _ends(self) -> tuple[int, ...]:
-        """The first token of what the template puts behind the assistant's words, and the tokenizer's own end."""
+        """Finds the tokens that end a turn: the first one behind the assistant's words, and the eos token."""
         after = self._tail([_user(self.instruction, picture=True), _assistant(HERE)], generate=False)
-        own = self.tokenizer.eos_token_id
-        known = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()}
-        found = [token for token in after[:1] if token in known] + ([] if own is None else [int(own)])
-        if not found:
+        tokenizer_end = self.tokenizer.eos_token_id
+        special = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()}
+        ends = [token for token in after[:1] if token in special] + (
+            [] if tokenizer_end is None else [int(tokenizer_end)]
+        )
+        if not ends:
             raise BackboneError(
                 "the backbone's chat template ends no turn, and its tokenizer has no eos_token"
             )
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(ends))
 
     def _tail(self, messages: list[Message], generate: bool) -> list[int]:
         text = self.processor.apply_chat_template(messages, add_generation_prompt=generate, tokenize=False)
@@ -149,8 +153,8 @@ class BackboneProcessor(FaceProcessor):
 
 
 def _user(text: str, picture: bool = False) -> Message:
-    shown = [{"type": "image"}] if picture else []
-    return {"role": "user", "content": [*shown, {"type": "text", "text": text}]}
+    content = [{"type": "image"}] if picture else []
+    return {"role": "user", "content": [*content, {"type": "text", "text": text}]}
 
 
 def _assistant(text: str) -> Message:
@@ -158,7 +162,7 @@ def _assistant(text: str) -> Message:
 
 
 def load_processor(folder: Path) -> Any:
-    """The processor of the backbone in `folder`, for pictures and text: no video part, which would want torchvision.
+    """Loads the processor of the backbone in `folder`, for pictures and text: its video part would need torchvision.
 
     Raises:
         BackboneError: there is none, or its family is unknown to this transformers.
@@ -167,10 +171,10 @@ def load_processor(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(str(folder))
         kind = getattr(getattr(config, "backbone_config", config), "model_type", "")
         name = PROCESSOR_MAPPING_NAMES.get(kind)
-        known = processor_class_from_name(name) if name else None
-        if known is None:
+        processor_class = processor_class_from_name(name) if name else None
+        if processor_class is None:
             raise BackboneError(f"{folder}: transformers knows no processor for models of type '{kind}'")
-        return images_only(known).from_pretrained(str(folder))
+        return images_only(processor_class).from_pretrained(str(folder))
     except BackboneError:
         raise
     except (OSError, ValueError, TypeError, ImportError, KeyError) as error:
@@ -178,6 +182,8 @@ def load_processor(folder: Path) -> Any:
         raise BackboneError(f"the processor in {folder} does not load: {reason}") from error
 
 
-def images_only(known: type[ProcessorMixin]) -> type[ProcessorMixin]:
-    wanted = [name for name in known.get_attributes() if "video" not in name]
-    return type(known.__name__, (known,), {"get_attributes": classmethod(lambda cls: wanted)})
+def images_only(processor_class: type[ProcessorMixin]) -> type[ProcessorMixin]:
+    names = [name for name in processor_class.get_attributes() if "video" not in name]
+    return type(
+        processor_class.__name__, (processor_class,), {"get_attributes": classmethod(lambda cls: names)}
+    )

@@ -1,4 +1,4 @@
-"""Shape of the small vision tower."""
+"""The configuration of the small vision tower."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from transformers import PreTrainedConfig
 
 
 class ConvVisionConfig(PreTrainedConfig):
-    """Shape of `ConvVisionModel`: widths and residual blocks of its two looks, its points, the tokens it gives.
+    """The sizes of `ConvVisionModel`: widths and residual blocks of its two looks, its anchors, its image tokens.
 
-    The first look sees the picture reduced to `first_look_size` px, if it is larger than that; the second lays the
-    face flat as a map of `unwrapped_side` times `unwrapped_detail` cells to a side, in the picture's full sharpness.
-    Albedo is fitted to `albedo_side` cells to a side of that map; 0 for a model that has no such fit.
+    The first look takes the picture, reduced to `first_look_size` px if it is larger; the second takes the face laid
+    flat, a map of `unwrapped_side` times `unwrapped_detail` cells to a side, sampled from the picture in full size.
+    `num_points` is the number of anchors. Albedo is fitted to `albedo_side` cells to a side of the map; 0: no such fit.
     """
 
     model_type = "facegpt_conv_vision"
@@ -41,7 +41,7 @@ class ConvVisionConfig(PreTrainedConfig):
 
     @property
     def reduced_size(self) -> int:
-        """Side in px of what the first look sees."""
+        """Side in px of the picture that the first look takes."""
         return min(self.image_size, self.first_look_size)
 
     @property
@@ -56,6 +56,7 @@ class ConvVisionConfig(PreTrainedConfig):
 
 
 def _halved(side: int, times: int) -> int:
+    """Halves `side` so many times, rounding up."""
     for _ in range(times):
         side = -(-side // 2)
     return side

@@ -9,7 +9,7 @@ from facegpt.rendering import FOCAL_MULTIPLIER
 
 
 def scaled_rotation(affine: Tensor) -> tuple[Tensor, Tensor]:
-    """The scale (B,) and rotation (B,3,3) nearest to affine cameras (B,2,3): the polar factor of its two rows."""
+    """Finds the scale (B,) and rotation (B,3,3) nearest to affine cameras (B,2,3): the polar factor of their rows."""
     gram = affine @ affine.mT
     root_determinant = torch.linalg.det(gram).clamp(min=1e-8).sqrt()
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
@@ -24,12 +24,14 @@ def scaled_rotation(affine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PointFit(nn.Module):
-    """Points (B,K,2) and spreads (B,K), as `PointMaps` gives them, to features (B,N) of the face that explains them.
+    """The fit from points (B,K,2) and spreads (B,K), as `PointMaps` gives them, to features (B,N) of the fitted face.
 
-    Each point weighs by its spread. Pose comes from the mean face through an affine camera corrected for perspective;
-    shape, expression and a correction of the pose then minimise the weighted squared residual plus their priors'
-    (Gaussian, with learned precisions). Features: shape, expression, the camera (rotation rows, scale, offset), its
-    correction (rotation 3, scale, offset 2), and what stays unexplained of each point.
+    Points of small spread weigh more. The pose is that of the mean face under an affine camera corrected for
+    perspective; shape, expression and a correction of the pose then minimise the weighted squared residual and their
+    Gaussian priors (learned means and precisions). Features: shape, expression, camera (two rows of the rotation,
+    scale, offset 2), its correction (rotation 3, scale, offset 2), and the residual (u, v) of each point.
+
+    Buffers: `mean` (K,3) and `basis` (S+E,K,3), the anchors of the face model in metres.
     """
 
     mean: Tensor
@@ -57,22 +59,22 @@ class PointFit(nn.Module):
             return self._step(points, weight, *camera)
 
     def rotation(self, features: Tensor) -> Tensor:
-        """The rotation (B,3,3) of the camera in `features`, before its correction."""
+        """Reads the rotation (B,3,3) of the camera, before its correction, out of `features` (B,N)."""
         first = len(self.basis)
         rows = features[:, first : first + 6].unflatten(1, (2, 3)).detach()
         return torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
 
     def _camera(self, points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scale (B,) in crop widths per metre, rotation (B,3,3) and offset (B,2) of the mean face."""
-        known = torch.cat([20 * self.mean, torch.ones_like(self.mean[:, :1])], 1)
-        weighted = (weight / weight.sum(1, keepdim=True))[..., None] * known
-        normal = weighted.mT @ known + 1e-4 * torch.eye(4, device=points.device)
+        """Fits scale (B,) in crop widths per metre, rotation (B,3,3) and offset (B,2) of the mean face."""
+        homogeneous = torch.cat([20 * self.mean, torch.ones_like(self.mean[:, :1])], 1)
+        weighted = (weight / weight.sum(1, keepdim=True))[..., None] * homogeneous
+        normal = weighted.mT @ homogeneous + 1e-4 * torch.eye(4, device=points.device)
         flat = points
         for _ in range(2):
             solved = torch.linalg.solve(normal, weighted.mT @ flat)
             scale, rotation = scaled_rotation(20 * solved[:, :3].mT)
             scale = scale.clamp(1.0, 20.0)
-            # A point nearer to the camera lies farther out: taken back, the camera is a scaled orthographic one.
+            # Perspective moves near points outwards; without it the camera is a scaled orthographic one.
             depth = self.mean @ rotation[:, 2, :, None]
             flat = points * (1 - depth * scale[:, None, None] / FOCAL_MULTIPLIER)
         return scale, rotation, solved[:, 3]
@@ -98,7 +100,7 @@ class PointFit(nn.Module):
         scaled = jacobian * weight.repeat_interleave(2, 1)[:, None]
         normal = scaled @ jacobian.mT + torch.diag(precision)
         solution = torch.cholesky_solve(scaled @ residual[..., None], torch.linalg.cholesky(normal))
-        left = residual - (jacobian.mT @ solution)[..., 0]
+        unexplained = residual - (jacobian.mT @ solution)[..., 0]
         solved = solution[..., 0] + start
         camera = torch.cat([rotation[:, :2].flatten(1), scale[:, None], offset], 1)
-        return torch.cat([solved[:, : len(self.basis)], camera, solved[:, len(self.basis) :], left], 1)
+        return torch.cat([solved[:, : len(self.basis)], camera, solved[:, len(self.basis) :], unexplained], 1)

@@ -1,4 +1,4 @@
-"""Where the points of a face model lie in a crop: heat maps of a small feature pyramid, read by centre of mass."""
+"""Maps of the anchors: where points of a face model lie in a crop, as the centres of mass of heat maps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from facegpt.model.tower.layers import convolution
 
 
 class PointMaps(nn.Module):
-    """Feature maps of falling size to K points (B,K,2) and their spread (B,K), in crop widths.
+    """A feature pyramid from maps of falling size to K points (B,K,2) and their spread (B,K), in crop widths.
 
     u runs right and v up from the middle of the crop. A point is the centre of mass of its heat map and its spread the
-    map's standard deviation: how unsure the net is (Nibali et al. 2018, arXiv 1801.07372). The pyramid carries what
-    the coarse maps know down to the finest (Lin et al. 2017, arXiv 1612.03144).
+    map's standard deviation, a measure of uncertainty (Nibali et al. 2018, arXiv 1801.07372). The pyramid adds coarse
+    maps to finer ones, down to the finest (Lin et al. 2017, arXiv 1612.03144).
     """
 
     def __init__(self, inputs: list[int], width: int, count: int) -> None:
@@ -40,7 +40,7 @@ class PointMaps(nn.Module):
 
 
 def colours_at(images: Tensor, points: Tensor, side: int = 28) -> Tensor:
-    """Colours (B,K,3) of images (B,3,W,W), blurred to `side` cells, at points (B,K,2) as `PointMaps` gives them."""
+    """Samples colours (B,K,3) of images (B,3,W,W), reduced to `side` px, at points (B,K,2) of `PointMaps`."""
     small = nn.functional.adaptive_avg_pool2d(images, side)
     grid = (2 * points * points.new_tensor([1.0, -1.0]))[:, :, None]
     return nn.functional.grid_sample(small, grid, padding_mode="border", align_corners=False)[..., 0].mT

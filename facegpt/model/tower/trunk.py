@@ -1,4 +1,4 @@
-"""What the small vision tower makes of a picture before it speaks: points, a fitted face, and a second look."""
+"""The trunk of the small tower: the convolutional network that reads anchors and a guess of theta off a picture."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Of B pictures: the summary (B,D), a first guess of the face head's z (B,Z), points (B,K,2) and spreads (B,K), and
-    what `AlbedoFit` read off them (B,A), if the trunk has one; the guess has that already.
+class TrunkOutput:
+    """What the trunk reads off B pictures.
+
+    `summary` (B,D); `guess` (B,Z), a first guess of the face head's z; `points` (B,K,2) and `spread` (B,K), the anchors
+    as `PointMaps` gives them; `fitted_albedo` (B,A), the coefficients that `AlbedoFit` found, which the guess includes,
+    or None for a trunk without such a fit.
     """
 
     summary: Tensor
     guess: Tensor
     points: Tensor
     spread: Tensor
-    read: Tensor | None = None
+    fitted_albedo: Tensor | None = None
 
 
 class FaceTrunk(nn.Module):
-    """Looks twice. The first look, at the picture reduced, finds points (`PointMaps`) and fits the face model to them
-    (`PointFit`); the second lays the face flat along that fit (`Unwrap`), in full sharpness, so that what is left to
-    see, a hundredth of what pose does to a picture, is always in the same place.
+    """The network from pictures (B,3,W,W), sRGB in 0..1, to a `TrunkOutput`, in two looks at each picture.
+
+    The first look, at the picture reduced, finds anchors (`PointMaps`) and fits the face model to them (`PointFit`).
+    The second look, in full sharpness, is at the face laid flat along that fit (`Unwrap`): details of shape and
+    expression, which change a picture a hundred times less than pose does, then always lie in the same place.
     """
 
     def __init__(self, config: ConvVisionConfig) -> None:
@@ -48,7 +53,7 @@ class FaceTrunk(nn.Module):
         self.fit = PointFit(c.num_points, c.n_shape, c.n_expression)
         self.unwrap = Unwrap(c.num_points, c.unwrapped_side, c.unwrapped_detail)
         widths = c.unwrapped_widths
-        # Beside the colours each cell knows how unsure its points are, and how far from the fit they were found.
+        # Each cell has the colours, how far its points lie from the fit (u, v) and the logarithm of their spread.
         self.second_look = nn.Sequential(
             convolution(c.num_channels + 3, widths[0], 2),
             *stages(widths, c.unwrapped_blocks),
@@ -56,59 +61,65 @@ class FaceTrunk(nn.Module):
         )
         measured = self.fit.n_features + 6 * c.num_points
         self.standardise = nn.BatchNorm1d(measured, affine=False)
-        seen = c.reduced_width * c.final_side**2 + c.unwrapped_reduced_width * c.unwrapped_final_side**2
+        n_features = c.reduced_width * c.final_side**2 + c.unwrapped_reduced_width * c.unwrapped_final_side**2
         self.albedo = AlbedoFit(c.n_albedo, c.albedo_side) if c.albedo_side else None
         self.albedo_first = c.n_shape + c.n_expression
-        read = c.n_albedo if c.albedo_side else 0
-        self.summary = nn.Linear(seen + 2 * c.num_channels + measured + read, c.summary_width, bias=False)
-        # What all pictures have in common outweighs what tells them apart at first; the batch norm takes it away.
+        n_albedo = c.n_albedo if c.albedo_side else 0
+        self.summary = nn.Linear(
+            n_features + 2 * c.num_channels + measured + n_albedo, c.summary_width, bias=False
+        )
+        # Before training, summaries of different pictures are nearly equal; the batch norm removes what they share.
         self.whiten = nn.BatchNorm1d(c.summary_width)
         self.guess = nn.Linear(2 * c.summary_width, c.n_guess)
 
-    def forward(self, pixel_values: Tensor) -> Seen:
+    def forward(self, pixel_values: Tensor) -> TrunkOutput:
         small = self._reduced(pixel_values)
         mean, deviation = small.mean((2, 3)), small.std((2, 3))
         last, points, spread = self._locate(small)
-        # What is made of the points does not teach the net to find them: their true places do.
-        found, doubt = points.detach(), spread.detach()
-        fitted = self.fit(found, doubt)
-        left = fitted[:, -2 * found.shape[1] :].unflatten(1, found.shape[1:]).detach()
+        # No gradient flows back to the anchors from what is computed of them: they learn from their true places alone.
+        places, deviations = points.detach(), spread.detach()
+        fitted = self.fit(places, deviations)
+        residual = fitted[:, -2 * places.shape[1] :].unflatten(1, places.shape[1:]).detach()
         picture = (pixel_values - mean[..., None, None]) / (deviation[..., None, None] + 0.05)
-        values = torch.cat([20 * left, doubt.log()[..., None] + 3], -1)
-        flat = self.unwrap(picture, found - left, values).contiguous(memory_format=torch.channels_last)
-        colours = colours_at(small, found).flatten(1)
-        measured = torch.cat([fitted, found.flatten(1), doubt.log().flatten(1), colours], 1)
-        seen = [
+        values = torch.cat([20 * residual, deviations.log()[..., None] + 3], -1)
+        flat = self.unwrap(picture, places - residual, values).contiguous(memory_format=torch.channels_last)
+        colours = colours_at(small, places).flatten(1)
+        measured = torch.cat([fitted, places.flatten(1), deviations.log().flatten(1), colours], 1)
+        parts = [
             self.reduce(last),
             self.second_look(flat),
             4 * mean - 2,
             8 * deviation - 2,
             self.standardise(measured).clamp(-5, 5),
         ]
-        read = None
+        fitted_albedo = None
         if self.albedo is not None:
-            read = self.albedo(self._colours(flat, mean, deviation), self.fit.rotation(fitted))
-            seen.append(read)
-        summary = self.whiten(self.summary(torch.cat(seen, 1)))
+            fitted_albedo = self.albedo(self._colours(flat, mean, deviation), self.fit.rotation(fitted))
+            parts.append(fitted_albedo)
+        summary = self.whiten(self.summary(torch.cat(parts, 1)))
         guess = self.guess(torch.cat([summary, nn.functional.gelu(summary)], 1))
-        return Seen(summary, self.with_read(guess, read), points, spread, read)
+        return TrunkOutput(
+            summary, self.with_fitted_albedo(guess, fitted_albedo), points, spread, fitted_albedo
+        )
 
-    def with_read(self, said: Tensor, read: Tensor | None) -> Tensor:
-        """z or theta (R,N), with albedo behind shape and expression, and what was `read` of albedo (R,A) added."""
-        if self.albedo is None or read is None:
-            return said
-        before, albedo, after = said.tensor_split([self.albedo_first, self.albedo_first + read.shape[1]], 1)
-        return torch.cat([before, albedo + self.albedo.added(read, albedo), after], 1)
+    def with_fitted_albedo(self, values: Tensor, fitted_albedo: Tensor | None) -> Tensor:
+        """Adds the fitted albedo (R,A) to `values`: z or theta (R,N), with albedo behind shape and expression."""
+        if self.albedo is None or fitted_albedo is None:
+            return values
+        before, albedo, after = values.tensor_split(
+            [self.albedo_first, self.albedo_first + fitted_albedo.shape[1]], 1
+        )
+        return torch.cat([before, albedo + self.albedo.added(fitted_albedo, albedo), after], 1)
 
     @staticmethod
     def _colours(flat: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """The colours (B,3,S,S) of a face laid flat, as they were in the picture."""
+        """Undoes the standardisation of the colours of a face laid flat: (B,3,S,S) sRGB."""
         channels = mean.shape[1]
         return flat[:, :channels] * (deviation[..., None, None] + 0.05) + mean[..., None, None]
 
     def locate(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The last feature map (B,C,S,S) of pictures, and points (B,K,2) and spreads (B,K) as `PointMaps` gives
-        them.
+        """Runs the first look alone: the last feature map (B,C,S,S) of pictures, and the anchors (B,K,2) and their
+        spreads (B,K) as `PointMaps` gives them.
         """
         return self._locate(self._reduced(pixel_values))
 

@@ -1,4 +1,4 @@
-"""Pictures of faces laid flat: every cell shows the same place of the face, wherever it was in the picture."""
+"""Unwrapping: a face laid flat, so that each cell of the map shows the same place of every face."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 def thin_plate(anchors: Tensor, places: Tensor, stiffness: float) -> Tensor:
-    """Weights (N,K) of values at `anchors` (K,2) in their thin-plate spline at `places` (N,2).
+    """Computes the weights (N,K) of values at `anchors` (K,2) in their thin-plate spline at `places` (N,2).
 
-    `stiffness` 0 goes through every anchor, more smooths. The values need not be known: the spline is linear in them
-    (Duchon 1977; Wahba 1990, Spline Models for Observational Data, section 2.4).
+    A `stiffness` of 0 interpolates, a larger one smooths. The spline is linear in the values, so that its weights
+    follow from the places alone (Duchon 1977; Wahba 1990, Spline Models for Observational Data, section 2.4).
     """
     scale = anchors.std()
     anchors, places = (anchors / scale).double(), (places / scale).double()
@@ -33,11 +33,11 @@ def thin_plate(anchors: Tensor, places: Tensor, stiffness: float) -> Tensor:
 
 
 class Unwrap(nn.Module):
-    """Pictures (B,C,W,W), the places (B,K,2) in them of K points of a face, as `PointMaps` gives them, and values
-    (B,K,D) at those points to maps (B,C+D,side*detail,side*detail) of the face.
+    """The map from pictures (B,C,W,W), K points (B,K,2) in them, as `PointMaps` gives them, and values (B,K,D) at those
+    points to faces laid flat (B,C+D,side*detail,side*detail): the picture's channels, then the values.
 
-    Places are splines at side x side cells, and linear between: they are smooth, and a spline at every fine cell would
-    be most of a small model's size.
+    Splines place side x side cells, `detail` divides them linearly: positions are smooth, and the weights of a spline
+    at every fine cell would be most of a small model's size.
     """
 
     weights: Tensor
@@ -49,11 +49,11 @@ class Unwrap(nn.Module):
 
     def forward(self, images: Tensor, points: Tensor, values: Tensor) -> Tensor:
         with torch.autocast(points.device.type, enabled=False):
-            spread_out = self.weights @ torch.cat([points.float(), values.float()], -1)
-            cells = spread_out.mT.unflatten(2, (self.side, self.side))
+            splined = self.weights @ torch.cat([points.float(), values.float()], -1)
+            cells = splined.mT.unflatten(2, (self.side, self.side))
             if self.detail > 1:
                 cells = nn.functional.interpolate(cells, scale_factor=self.detail, mode="bilinear")
-        places, others = cells.split([2, values.shape[-1]], 1)
-        grid = 2 * places.permute(0, 2, 3, 1) * places.new_tensor([1.0, -1.0])
-        seen = nn.functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-        return torch.cat([seen, others], 1)
+        positions, flat_values = cells.split([2, values.shape[-1]], 1)
+        grid = 2 * positions.permute(0, 2, 3, 1) * positions.new_tensor([1.0, -1.0])
+        colours = nn.functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+        return torch.cat([colours, flat_values], 1)

@@ -21,12 +21,12 @@ from facegpt.morphable.bake.shape import (
     subdivide,
     symmetric_actions,
     symmetric_pca,
-    visible_weights,
 )
 from facegpt.morphable.bundled import PATH
 from facegpt.morphable.directions import DIRECTIONS
+from facegpt.morphable.face_area import component_weights
 from facegpt.morphable.face_model import FaceModel
-from facegpt.rendering.rasterizer import rasterize
+from facegpt.rendering import rasterize
 
 HEADS, ALBEDOS, MODES = 4096, 2048, 80
 
@@ -46,14 +46,20 @@ def bake() -> FaceModel:
     """Samples anny, builds the bases and places the landmarks."""
     anny = AnnyHeads()
     heads, actions, names, cut = anny.sample(HEADS, seed=0), anny.actions(), anny.action_names, anny.topology
-    mean, modes, explained = symmetric_pca(heads, visible_weights(heads.mean(0), cut.regions), MODES)
+    mean, modes, explained = symmetric_pca(heads, component_weights(heads.mean(0), cut.regions), MODES)
     print(
         "visible variance explained:", {k: round(float(explained[:k].sum()), 3) for k in (5, 10, 20, 40, 80)}
     )
     mirror = mirror_indices(mean)
     masks = {name: ((mask + mask[mirror]) / 2).astype(np.float32) for name, mask in cut.masks.items()}
     head = LinearHead(
-        mean, modes, symmetric_actions(actions, names, mirror), cut.triangles, cut.uv, cut.regions, masks
+        mean=mean,
+        shape=modes,
+        expression=symmetric_actions(actions, names, mirror),
+        triangles=cut.triangles,
+        uv=cut.uv,
+        regions=cut.regions,
+        masks=masks,
     )
     eyeballs = np.array([1, 2])
     head = add_teeth(subdivide(subdivide(head, eyeballs), eyeballs), names)

@@ -1,6 +1,4 @@
-"""Procedural skin, lips, brows, eyes, scalp and beard in linear RGB, and the linear albedo model made from
-samples of them.
-"""
+"""Procedural albedo of skin, lips, brows, eyes, scalp and beard, linear RGB, and the linear model of its samples."""
 
 from __future__ import annotations
 
@@ -10,38 +8,41 @@ from scipy.spatial import cKDTree
 
 from facegpt.morphable.bake.heads import F32
 from facegpt.morphable.bake.shape import F64, TEETH, LinearHead
+from facegpt.morphable.face_area import SKIN
 
 Rng = np.random.Generator
 BROW_PEAK = (0.036, 0.0205)
 
 
 def srgb_to_linear(values: npt.ArrayLike) -> F64:
-    """sRGB in 0..1 to linear RGB (IEC 61966-2-1)."""
+    """Converts sRGB in 0..1 to linear RGB (IEC 61966-2-1), in float64."""
     v = np.asarray(values, np.float64)
     return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
 def brow_line(x: npt.ArrayLike) -> F64:
-    """Height (m) of the brow's middle line at distance `x` (m) from the midline, 0.010..0.061, on the mean head."""
+    """Computes the height (m) of the brow's middle line at distance `x` (m) from the midline, 0.010..0.061, on the mean
+    head.
+    """
     x = np.abs(np.asarray(x, np.float64))
     falling = np.where(x < BROW_PEAK[0], 8.0, 17.0)
     return BROW_PEAK[1] - falling * (x - BROW_PEAK[0]) ** 2
 
 
 def smoothstep(low: float, high: float, values: F64) -> F64:
-    """0 below `low`, 1 above `high`, cubic between."""
+    """Rises from 0 at `low` to 1 at `high`, cubic between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
 
 
 class Appearance:
-    """Soft masks (V,) over the mean head, and a sampler of whole faces' vertex colours."""
+    """The appearance of the mean head: soft masks (V,), and a sampler of whole faces' vertex colours."""
 
     def __init__(self, head: LinearHead) -> None:
         self.mean = head.mean.astype(np.float64)
         self.regions = head.regions
         x, y, z = np.abs(self.mean[:, 0]), self.mean[:, 1], self.mean[:, 2]
-        skin = (self.regions == 0).astype(np.float64)
+        skin = (self.regions == SKIN).astype(np.float64)
         self.skin = skin
         self.lips = head.masks["lips"] * skin
         self.lids = head.masks["eyelids"] * skin
@@ -80,13 +81,14 @@ class Appearance:
             self.pupil[eye] = 1 - smoothstep(0.0016, 0.0032, radius)
 
     def _mottle(self, rng: Rng, frequency: float, terms: int) -> F64:
+        """Draws a smooth pattern (V,) of unit variance: a sum of plane waves."""
         total = np.zeros(len(self.mean))
         for _ in range(terms):
             total += np.sin(self.mean @ (rng.normal(size=3) * frequency) + rng.uniform(0, 2 * np.pi))
         return np.asarray(total / np.sqrt(terms))
 
     def sample(self, rng: Rng) -> F32:
-        """Vertex albedo (V,3), linear RGB, of one random face."""
+        """Draws the vertex albedo (V,3), linear RGB, of one face."""
         depth = rng.beta(1.1, 1.3)
         light, dark = srgb_to_linear([0.94, 0.80, 0.72]), srgb_to_linear([0.30, 0.19, 0.14])
         skin = light ** (1 - depth) * dark**depth * np.exp(rng.normal(size=3) * [0.06, 0.06, 0.09])
@@ -139,7 +141,7 @@ class Appearance:
 
 
 def albedo_pca(samples: F32, count: int) -> tuple[F32, F32, F32]:
-    """Mean (V,3), modes (count,V,3) per standard deviation and the samples' coefficients (N,count)."""
+    """Computes mean (V,3), modes (count,V,3) per standard deviation and the samples' coefficients (N,count)."""
     mean = samples.mean(0)
     centred = (samples - mean).reshape(len(samples), -1)
     _, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))

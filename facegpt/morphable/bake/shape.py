@@ -1,4 +1,4 @@
-"""Turns sampled heads into the linear shape and expression bases of `anny-head`, symmetric and with teeth."""
+"""The linear shape and expression bases of `anny-head`, made of sampled heads: symmetric, and with teeth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from facegpt.morphable.bake.heads import F32, I64, REGIONS
+from facegpt.morphable.face_area import SKIN
 
 F64 = npt.NDArray[np.float64]
 TEETH = len(REGIONS)
@@ -32,23 +33,17 @@ class LinearHead:
 
 
 def mirror_indices(mean: F32) -> I64:
-    """Index of each vertex' mirror image in x; raises ValueError where the mesh is not symmetric to 0.5 mm."""
+    """Finds the index (V,) of each vertex' mirror image in x; raises ValueError where the mesh is not symmetric to 0.5
+    mm.
+    """
     distance, index = cKDTree(mean).query(mean * np.array([-1, 1, 1]))
     if distance.max() > 5e-4 or not (index[index] == np.arange(len(index))).all():
         raise ValueError(f"the head is not symmetric: {distance.max() * 1e3:.2f} mm")
     return np.asarray(index, np.int64)
 
 
-def visible_weights(mean: F32, regions: I64) -> F64:
-    """Weight of each vertex in the PCA: 1 where a photo of a face shows it, little on skull, neck and insides."""
-    front = (mean[:, 2] > -0.03) & (mean[:, 1] > -0.12) & (mean[:, 1] < 0.085)
-    weights = np.where(front & np.isin(regions, [0, 1, 2]), 1.0, 0.02)
-    ears = np.abs(mean[:, 0]) > 0.07
-    return np.where(ears & (weights == 1.0), 0.1, weights)
-
-
 def symmetric_pca(heads: F32, weights: F64, count: int) -> tuple[F32, F32, F64]:
-    """Mean (V,3), modes (count,V,3) per standard deviation and the weighted variance each explains.
+    """Computes mean (V,3), modes (count,V,3) per standard deviation and the weighted variance that each explains.
 
     Every head enters with its mirror image, so a mode is either symmetric or antisymmetric.
     """
@@ -97,13 +92,13 @@ def subdivide(head: LinearHead, chosen: I64) -> LinearHead:
         return np.concatenate([values, added], -2).astype(np.float32)
 
     return LinearHead(
-        halved(head.mean),
-        halved(head.shape),
-        halved(head.expression),
-        np.concatenate([head.triangles[~inside], new]),
-        halved(head.uv),
-        np.concatenate([head.regions, head.regions[unique[:, 0]]]),
-        {k: np.concatenate([m, m[unique].mean(1)]).astype(np.float32) for k, m in head.masks.items()},
+        mean=halved(head.mean),
+        shape=halved(head.shape),
+        expression=halved(head.expression),
+        triangles=np.concatenate([head.triangles[~inside], new]),
+        uv=halved(head.uv),
+        regions=np.concatenate([head.regions, head.regions[unique[:, 0]]]),
+        masks={k: np.concatenate([m, m[unique].mean(1)]).astype(np.float32) for k, m in head.masks.items()},
     )
 
 
@@ -112,7 +107,7 @@ def add_teeth(head: LinearHead, names: tuple[str, ...], columns: int = 17) -> Li
 
     The upper arch follows the shape of the mouth as a whole, the lower one also the jaw's actions.
     """
-    lips = np.where((head.masks["lips"] > 0.5) & (head.regions == 0))[0]
+    lips = np.where((head.masks["lips"] > 0.5) & (head.regions == SKIN))[0]
     front = lips[np.abs(head.mean[lips, 0]) < 0.004]
     line_y = float(np.median(head.mean[lips, 1])) + 0.001
     front_z = float(head.mean[front, 2].max()) - 0.0165
@@ -139,12 +134,12 @@ def add_teeth(head: LinearHead, names: tuple[str, ...], columns: int = 17) -> Li
         quads = np.stack([a, a + 1, a + columns + 1, a + columns], 1) + len(result.mean)
         triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
         result = LinearHead(
-            np.concatenate([result.mean, mean]),
-            np.concatenate([result.shape, shape], 1),
-            np.concatenate([result.expression, expression], 1),
-            np.concatenate([result.triangles, triangles]),
-            np.concatenate([result.uv, np.zeros((n, 2), np.float32)]),
-            np.concatenate([result.regions, np.full(n, TEETH)]),
-            {k: np.concatenate([m, np.zeros(n, np.float32)]) for k, m in result.masks.items()},
+            mean=np.concatenate([result.mean, mean]),
+            shape=np.concatenate([result.shape, shape], 1),
+            expression=np.concatenate([result.expression, expression], 1),
+            triangles=np.concatenate([result.triangles, triangles]),
+            uv=np.concatenate([result.uv, np.zeros((n, 2), np.float32)]),
+            regions=np.concatenate([result.regions, np.full(n, TEETH)]),
+            masks={k: np.concatenate([m, np.zeros(n, np.float32)]) for k, m in result.masks.items()},
         )
     return result

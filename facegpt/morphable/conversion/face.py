@@ -1,4 +1,4 @@
-"""A face model's mean as registration sees it, and which of its skin a photo can show."""
+"""The mean of a face model for registration, and its visible skin."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from facegpt.morphable.face_area import registered_area, skin_of_head
 from facegpt.morphable.face_model import FaceModel
-from facegpt.rendering.rasterizer import rasterize
-from facegpt.rendering.rotations import euler_to_matrix
+from facegpt.rendering import euler_to_matrix, rasterize
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-BACK, TOP, SIDE, BELOW_JAW = -0.03, 0.085, 0.072, 0.003
-"""Metres from the eyes, and below the jaw's landmarks: a face without ears, skull and neck."""
 VIEWS = (-35.0, 0.0, 35.0)
-"""Yaw in degrees from which skin counts as seen; insides of nostrils and lips are not."""
+"""Yaws in degrees of the views that skin must be visible in; insides of nostrils and lips are in none."""
 PIXELS, EXTENT = 512, 0.16
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face model's mean in float64: vertices (V,3) metres, the skin's triangles (F,3), all of them, and landmarks as
-    vertex ids and weights (68,3).
+    """The mean of a face model in float64: vertices (V,3) metres, the skin's triangles (F,3), all of them, and
+    landmarks as vertex ids and weights (68,3).
     """
 
     mean: F64
@@ -38,8 +36,8 @@ class Face:
 
     @classmethod
     def of(cls, model: FaceModel) -> Face:
-        """Of any model of this project, whose region 0 is skin."""
-        skin = model.triangles[(model.regions == 0)[model.triangles].all(1)]
+        """Extracts the mean of any model of this project."""
+        skin = model.triangles[skin_of_head(model)[model.triangles].all(1)]
         ids = torch.cat([model.jaw_vertices[:, 0], model.landmark_vertices])
         weights = torch.cat([model.jaw_weights[:, 0], model.landmark_weights])
         arrays = (skin.numpy(), model.triangles.numpy(), ids.numpy(), weights.double().numpy())
@@ -47,28 +45,25 @@ class Face:
 
     @cached_property
     def visible(self) -> Mask:
-        """Vertices (V,) of the skin of the face that one of `VIEWS` shows."""
-        x, y, z = self.mean.T
-        jaw = self.marks(self.mean)[3:14]
-        below = np.interp(x, jaw[:, 0], jaw[:, 1]) - BELOW_JAW
-        box = (z > BACK) & (y > below) & (y < TOP) & (np.abs(x) < SIDE)
+        """Mask (V,) of the vertices in `registered_area` that one of `VIEWS` shows."""
+        area = registered_area(self.mean, self.marks(self.mean)[3:14])
         used = np.zeros(len(self.mean), bool)
         used[self.skin] = True
-        return np.asarray(box & used & self._seen())
+        return np.asarray(area & used & self._rasterised())
 
     def marks(self, vertices: F64) -> F64:
-        """The 68 landmarks (68,3) on `vertices` (V,3), seen from the front."""
+        """Places the 68 landmarks (68,3) on `vertices` (V,3), seen from the front."""
         return np.asarray((vertices[self.mark_ids] * self.mark_weights[..., None]).sum(1))
 
-    def _seen(self) -> Mask:
-        """Vertices (V,) of triangles that are seen from far away, orthographically."""
+    def _rasterised(self) -> Mask:
+        """Selects the vertices (V,) of triangles that are visible in an orthographic view."""
         yaw, level = torch.tensor(VIEWS), torch.zeros(len(VIEWS))
         turned = torch.from_numpy(self.mean).float() @ euler_to_matrix(yaw, level, level).mT
         middle, scale = (PIXELS - 1) / 2, (PIXELS - 1) / 2 / EXTENT
         screen = torch.stack(
             [middle + turned[..., 0] * scale, middle - turned[..., 1] * scale, 10.0 - turned[..., 2]], -1
         )
-        shown = rasterize(screen, torch.from_numpy(self.triangles), PIXELS).triangle.numpy()
-        seen = np.zeros(len(self.mean), bool)
-        seen[self.triangles[np.unique(shown[shown >= 0])]] = True
-        return seen
+        triangle_of_pixel = rasterize(screen, torch.from_numpy(self.triangles), PIXELS).triangle.numpy()
+        visible = np.zeros(len(self.mean), bool)
+        visible[self.triangles[np.unique(triangle_of_pixel[triangle_of_pixel >= 0])]] = True
+        return visible

@@ -19,14 +19,15 @@ from facegpt.morphable.face_model import ACTIONS, FaceModel, safetensors_metadat
 
 FORMAT = "facegpt-face-model-mapping"
 SHAPE_NOISE, EXPRESSION_NOISE = 0.0010, 0.0005
-"""Metres that a vertex may be off for reasons that are not the face's: the smaller, the less the prior counts."""
+"""Standard deviation in metres of a vertex by noise of the registration: the smaller, the less the prior counts."""
 MOTIONS = 7
 WORDS = ("source_id", "source_sha256", "target_id", "target_sha256", "expression_unit")
 
 
 @dataclass(frozen=True)
 class Converted:
-    """Faces of the target (B,S'), (B,E'), and where they stand: `source = scale * rotation @ target + translation`.
+    """Converted faces: shape (B,S') and expression (B,E') of the target, and their place: `source = scale * rotation @
+    target + translation`.
 
     scale (B,), rotation (B,3,3), translation (B,3) metres: the target has one distance between the eyes, the source
     many. In a picture, `rotation` goes to the right of the head's, `(R translation + T) / scale` is its translation.
@@ -41,9 +42,9 @@ class Converted:
 
 @dataclass(frozen=True)
 class Mapping:
-    """Linear maps from source to target: `tensors` has shape (S',S) and shape_offset (S',), expression (E',E), motion
-    (7,S) and motion_offset (7,): turn about x, y, z (radians), growth, shift (metres). Names both models by id and
-    sha256; `expression_unit` is the target's. `figures`: what was measured, mm by name.
+    """The linear maps from source to target: `tensors` has shape (S',S) and shape_offset (S',), expression (E',E),
+    motion (7,S) and motion_offset (7,): turn about x, y, z (radians), growth, shift (metres). Names both models by id
+    and sha256; `expression_unit` is the target's. `figures`: what was measured, mm by name.
     """
 
     tensors: dict[str, Tensor]
@@ -55,18 +56,20 @@ class Mapping:
     figures: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, shape: Tensor, expression: Tensor) -> Converted:
-        """The target's parameters for shapes (B,S) and expressions (B,E) of the source; actions are kept in 0..1."""
+        """Computes the target's parameters for shapes (B,S) and expressions (B,E) of the source; actions are kept in
+        0..1.
+        """
         t = self.tensors
-        own = shape @ t["shape"].T + t["shape_offset"]
-        acts = expression @ t["expression"].T
+        target_shape = shape @ t["shape"].T + t["shape_offset"]
+        target_expression = expression @ t["expression"].T
         motion = shape @ t["motion"].T + t["motion_offset"]
         turn = motion[:, :3]
         zero = torch.zeros_like(turn[:, 0])
         x, y, z = turn.unbind(-1)
         skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
         return Converted(
-            own,
-            acts.clamp(0, 1) if self.expression_unit == ACTIONS else acts,
+            target_shape,
+            target_expression.clamp(0, 1) if self.expression_unit == ACTIONS else target_expression,
             1 + motion[:, 3],
             torch.linalg.matrix_exp(skew),
             motion[:, 4:],
@@ -107,17 +110,19 @@ def fit_mapping(source: FaceModel, target: FaceModel, between: Correspondence | 
     target has as one, half each).
     """
     between = between or register(source, target)
-    own = _at(target.shape_basis, between, source=False)
-    place = target.mean.double().numpy()[between.target]
-    motions = small_motions(place)
-    columns = np.concatenate([own, motions])
+    target_modes = _at(target.shape_basis, between, source=False)
+    positions = target.mean.double().numpy()[between.target]
+    motions = small_motions(positions)
+    columns = np.concatenate([target_modes, motions])
     modes = _at(source.shape_basis, between, source=True)
-    gap = (source.mean.double().numpy()[between.source] * between.weights[..., None]).sum(1) - place
-    wanted = np.concatenate([modes, gap[None]])
-    noise = np.concatenate([np.full(len(own), SHAPE_NOISE**2), np.full(MOTIONS, 1e-12)])
-    left, right = _normal(columns, wanted, between.area)
-    solved = np.linalg.solve(left + np.diag(noise * _independent(between)), right)
-    shape, motion = solved[: len(own)], solved[len(own) :]
+    mean_offset = (source.mean.double().numpy()[between.source] * between.weights[..., None]).sum(
+        1
+    ) - positions
+    offsets = np.concatenate([modes, mean_offset[None]])
+    noise = np.concatenate([np.full(len(target_modes), SHAPE_NOISE**2), np.full(MOTIONS, 1e-12)])
+    normal, moments = _normal(columns, offsets, between.area)
+    solved = np.linalg.solve(normal + np.diag(noise * _independent(between)), moments)
+    shape, motion = solved[: len(target_modes)], solved[len(target_modes) :]
     arrays = {
         "shape": shape[:, :-1],
         "shape_offset": shape[:, -1],
@@ -127,21 +132,21 @@ def fit_mapping(source: FaceModel, target: FaceModel, between: Correspondence | 
     }
     return Mapping(
         {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in arrays.items()},
-        source.id,
-        source.sha256,
-        target.id,
-        target.sha256,
-        target.expression_unit,
+        source_id=source.id,
+        source_sha256=source.sha256,
+        target_id=target.id,
+        target_sha256=target.sha256,
+        expression_unit=target.expression_unit,
     )
 
 
 def _independent(between: Correspondence) -> float:
-    """Vertices per independent observation: neighbours are off together."""
+    """Estimates vertices per independent observation: errors of neighbours are correlated."""
     return max(len(between.target) / 300.0, 1.0)
 
 
 def _at(basis: Tensor, between: Correspondence, source: bool) -> F64:
-    """Modes (K,N,3) at the corresponding points."""
+    """Evaluates modes (K,N,3) at the corresponding points."""
     array = basis.double().numpy()
     if not source:
         return np.asarray(array[:, between.target])
@@ -158,31 +163,31 @@ def _normal(columns: F64, wanted: F64, area: F64) -> tuple[F64, F64]:
 def _expressions(source: FaceModel, target: FaceModel, between: Correspondence) -> F64:
     if not (source.n_expression and target.n_expression):
         return np.zeros((target.n_expression, source.n_expression))
-    own = _at(target.expression_basis, between, source=False)
+    target_modes = _at(target.expression_basis, between, source=False)
     modes = _at(source.expression_basis, between, source=True)
-    left, right = _normal(own, modes, between.area)
+    normal, moments = _normal(target_modes, modes, between.area)
     noise = EXPRESSION_NOISE**2 * _independent(between)
     expected = expected_actions(source, target)
-    left, right = left + noise * np.eye(len(own)), right + noise * expected
+    normal, moments = normal + noise * np.eye(len(target_modes)), moments + noise * expected
     if source.expression_unit != ACTIONS or target.expression_unit != ACTIONS:
-        return np.asarray(np.linalg.solve(left, right))
-    factor = np.linalg.cholesky(left)
-    halves = np.linalg.solve(factor, right)
+        return np.asarray(np.linalg.solve(normal, moments))
+    factor = np.linalg.cholesky(normal)
+    halves = np.linalg.solve(factor, moments)
     return np.stack([nnls(factor.T, half)[0] for half in halves.T], 1)
 
 
 def expected_actions(source: FaceModel, target: FaceModel) -> F64:
-    """What an action of the source is in the target's (E',E) by name alone: 1 for itself, 1/2 for a half of a pair."""
+    """Maps actions of the source to the target's (E',E) by name alone: 1 for itself, 1/2 for a half of a pair."""
     expected = np.zeros((target.n_expression, source.n_expression))
     if source.expression_unit != ACTIONS or target.expression_unit != ACTIONS:
         return expected
     for column, name in enumerate(source.expression_names):
         whole = name.removesuffix("Left").removesuffix("Right")
-        for row, own in enumerate(target.expression_names):
-            if own == name:
+        for row, target_name in enumerate(target.expression_names):
+            if target_name == name:
                 expected[row, column] = 1.0
-            elif own == whole:
+            elif target_name == whole:
                 expected[row, column] = 0.5
-            elif own in (f"{name}Left", f"{name}Right") and name not in target.expression_names:
+            elif target_name in (f"{name}Left", f"{name}Right") and name not in target.expression_names:
                 expected[row, column] = 1.0
     return expected

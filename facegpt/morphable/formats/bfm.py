@@ -81,16 +81,16 @@ def read_bfm_front(path: Path, landmarks: dict[int, Point] | None = None) -> Raw
     points = data["keypoints"].reshape(-1).astype(np.int64) - 1
     if landmarks is None and len(points) != 68:
         raise FaceModelError(f"{path} names {len(points)} keypoints, not 68; {WHERE_FRONT}")
-    one = np.ones(1)
-    albedo, modes = srgb_albedo(data["meantex"].reshape(-1, 3) / 255, scaled(bases["texBase"], one) / 255)
-    expressions = scaled(bases["exBase"], one).astype(np.float32)
+    unit = np.ones(1)
+    albedo, modes = srgb_albedo(data["meantex"].reshape(-1, 3) / 255, scaled(bases["texBase"], unit) / 255)
+    expressions = scaled(bases["exBase"], unit).astype(np.float32)
     return RawModel(
         id="bfm-2009-deep3d-front",
         licence=LICENCE,
         source="Basel Face Model 2009 as Deep3DFaceRecon_pytorch cuts it",
         per_metre=10.0,
         mean=mean.astype(np.float32),
-        shape=scaled(bases["idBase"], one).astype(np.float32),
+        shape=scaled(bases["idBase"], unit).astype(np.float32),
         expression=expressions,
         triangles=data["tri"].astype(np.int64) - 1,
         landmarks={k: vertex(int(v)) for k, v in enumerate(points)} if landmarks is None else landmarks,
@@ -103,13 +103,13 @@ def read_bfm_front(path: Path, landmarks: dict[int, Point] | None = None) -> Raw
 
 
 def scaled(basis: npt.NDArray[Any], deviations: npt.NDArray[Any]) -> F64:
-    """Modes (K,V,3) per standard deviation of unit columns (3V,K) and their deviations (K,)."""
+    """Scales to modes (K,V,3) per standard deviation: unit columns (3V,K) and their deviations (K,)."""
     wide = basis.astype(np.float64) * deviations.reshape(-1)
     return np.ascontiguousarray(wide.T).reshape(wide.shape[1], -1, 3)
 
 
 def names_in(path: Path) -> list[str]:
-    """The names of what a MATLAB file holds; empty for a file that `read_mat` would refuse."""
+    """Lists the names of the arrays in a MATLAB file; empty for a file that `read_mat` would refuse."""
     try:
         return [name for name, _, _ in whosmat(str(path))]
     except (OSError, ValueError, TypeError, NotImplementedError):
@@ -117,7 +117,7 @@ def names_in(path: Path) -> list[str]:
 
 
 def read_mat(path: Path, keys: tuple[str, ...], where: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays `keys` of a MATLAB file of version 4 to 7; raises FaceModelError."""
+    """Reads the arrays `keys` of a MATLAB file of version 4 to 7; raises FaceModelError."""
     try:
         data = loadmat(str(path), variable_names=keys)
     except NotImplementedError:

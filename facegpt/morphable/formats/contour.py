@@ -16,7 +16,7 @@ NARROWEST = 0.45
 
 
 def jaw_rows(mean: F64, triangles: I64, jaw: list[Point]) -> tuple[I64, F64, F64]:
-    """Candidates (17,K,3) for each jaw point as vertex ids and weights, and the directions (17,3) they lie in.
+    """Finds candidates (17,K,3) for each jaw point as vertex ids and weights, and the directions (17,3) they lie in.
 
     A row starts at the model's own jaw point and runs over the skin to the front of the face, in the plane of the
     head's axis and that point (the rows of landmark marching, Zhu et al., CVPR 2015).
@@ -49,4 +49,5 @@ def jaw_rows(mean: F64, triangles: I64, jaw: list[Point]) -> tuple[I64, F64, F64
 
 
 def _spread(points: list[Point]) -> list[Point]:
+    """Picks `CANDIDATES` of the points, evenly by index."""
     return [points[k] for k in np.round(np.linspace(0, len(points) - 1, CANDIDATES)).astype(int)]

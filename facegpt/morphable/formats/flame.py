@@ -67,7 +67,9 @@ def read_flame(path: Path, landmarks: dict[int, Point] | None = None) -> RawMode
 
 
 def parts(triangles: I64, mean: npt.NDArray[Any]) -> I64:
-    """0 for the largest connected part, 1 and 2 for other parts on the subject's left and right: FLAME's eyeballs."""
+    """Labels vertices (V,): 0 for the largest connected part, 1 and 2 for other parts on the subject's left and right:
+    FLAME's eyeballs.
+    """
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(mean), len(mean)))
     label = np.asarray(connected_components(graph, directed=False)[1])
@@ -77,7 +79,7 @@ def parts(triangles: I64, mean: npt.NDArray[Any]) -> I64:
 
 
 def read_embedding(path: Path, triangles: I64) -> dict[int, Point]:
-    """The 68 points of `landmark_embedding.npy`: `full_lmk_faces_idx` (1,68) and `full_lmk_bary_coords` (1,68,3).
+    """Reads the 68 points of `landmark_embedding.npy`: `full_lmk_faces_idx` (1,68) and `full_lmk_bary_coords` (1,68,3).
 
     The file is a pickled dict in an object array (with torch tensors in it, which are read past), so that numpy would
     have to be allowed to unpickle it.

@@ -90,9 +90,9 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _regions(weights: npt.NDArray[Any], groups: list[str], count: int) -> tuple[tuple[str, ...], I64]:
     names, regions = ["head"], np.zeros(count, np.int64)
     for name, members in GROUPS:
-        found = [weights[groups.index(member)] > 0.5 for member in members if member in groups]
-        if found:
-            regions[np.any(found, axis=0)] = len(names)
+        members_of_region = [weights[groups.index(member)] > 0.5 for member in members if member in groups]
+        if members_of_region:
+            regions[np.any(members_of_region, axis=0)] = len(names)
             names.append(name)
     return tuple(names), regions
 

@@ -85,15 +85,15 @@ def read_ict(folder: Path) -> RawModel:
 
 
 def _identities(folder: Path) -> list[Path]:
-    found = sorted(
+    paths = sorted(
         path for path in folder.glob("identity*.obj") if re.fullmatch(r"identity\d{3}\.obj", path.name)
     )
-    if not found:
+    if not paths:
         raise FaceModelError(f"no identity000.obj in {folder}; {WHERE}")
-    gap = next((k for k, path in enumerate(found) if path.name != f"identity{k:03d}.obj"), None)
+    gap = next((k for k, path in enumerate(paths) if path.name != f"identity{k:03d}.obj"), None)
     if gap is not None:
         raise FaceModelError(f"identity{gap:03d}.obj is missing in {folder}, later ones are there; {WHERE}")
-    return found
+    return paths
 
 
 def _moved(path: Path, neutral: F32) -> F32:
@@ -108,7 +108,7 @@ def _arkit(name: str) -> str:
 
 
 def read_obj(path: Path) -> tuple[F32, F32, I64]:
-    """Vertices (V,3), one UV for each of them (V,2; that of its first corner) and triangles (F,3) of an OBJ file."""
+    """Reads vertices (V,3), a UV for each (V,2; that of its first corner) and triangles (F,3) of an OBJ file."""
     lines = _lines(path)
     vertices = _vertices(lines, path)
     texture = _numbers(lines, "vt ", 2, path)

@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from facegpt.morphable.bundled import bundled
+from facegpt.morphable.conversion.registration import small_motions
 from facegpt.morphable.formats.raw import F64, I64, FaceModelError, Point, vertex
 from facegpt.morphable.surface import Surface
 
 COUNT = 68
 FEWEST = 9
-"""Known points without which neither place nor pitch of a head can be told."""
+"""The least number of points that determine place and pitch of a head."""
 FORMS = (
     "68 lines `vertex` or `i0 w0 i1 w1 i2 w2` (0-based), or lines `iBUG number 1-68 = vertex` as eos has them"
 )
 
 
 def read_landmarks(path: Path) -> dict[int, Point]:
-    """Points by iBUG number (0-based) of a text file in one of three forms; `#` starts a comment.
+    """Reads points by iBUG number (0-based) from a text file in one of three forms; `#` starts a comment.
 
     68 lines with a vertex each; 68 lines `i0 w0 i1 w1 i2 w2`, barycentric (as GNM has them); or lines `number = vertex`
     with numbers of 1 to 68, in which some may be missing (as eos has them; further sections are left out).
@@ -59,7 +60,7 @@ def _whole(value: float) -> int:
 
 
 def _numbered(lines: list[str]) -> dict[int, Point]:
-    found: dict[int, Point] = {}
+    points: dict[int, Point] = {}
     section = ""
     for line in lines:
         if line.startswith("["):
@@ -70,12 +71,12 @@ def _numbered(lines: list[str]) -> dict[int, Point]:
             continue
         if match is None or not 1 <= int(match[1]) <= COUNT:
             raise ValueError(f"the line {line!r}")
-        found[int(match[1]) - 1] = vertex(int(match[2]))
-    return found
+        points[int(match[1]) - 1] = vertex(int(match[2]))
+    return points
 
 
 def reference_landmarks() -> F64:
-    """The bundled model's 68 landmarks (68,3) seen from the front, metres: what `head frame` means for every model."""
+    """Returns the bundled model's 68 landmarks (68,3) seen from the front, metres, which define the head frame."""
     import torch
 
     model = bundled()
@@ -83,16 +84,16 @@ def reference_landmarks() -> F64:
 
 
 def places(mean: F64, points: Mapping[int, Point]) -> tuple[I64, F64]:
-    """The iBUG numbers (N,) that are known, and where they lie (N,3)."""
-    known = np.array(sorted(points), np.int64)
-    where = np.stack([(mean[points[k][0]] * points[k][1][:, None]).sum(0) for k in known])
-    return known, where
+    """Lists the iBUG numbers (N,) of the given points, and their positions (N,3) on `mean` (V,3)."""
+    numbers = np.array(sorted(points), np.int64)
+    positions = np.stack([(mean[points[k][0]] * points[k][1][:, None]).sum(0) for k in numbers])
+    return numbers, positions
 
 
 def complete(mean: F64, skin: I64, points: Mapping[int, Point], expected: float = 0.0015) -> dict[int, Point]:
-    """All 68 points: those that are given, the others carried over from the bundled model.
+    """Completes the 68 points: missing ones are carried over from the bundled model.
 
-    The bundled model's shape is fitted to the known points (ridge least squares with its prior, points good to
+    The bundled model's shape is fitted to the given points (ridge least squares with its prior, points good to
     `expected` metres); its other landmarks then go to the nearest point of the skin.
 
     Args:
@@ -103,49 +104,43 @@ def complete(mean: F64, skin: I64, points: Mapping[int, Point], expected: float 
     if not missing:
         return dict(points)
     model = bundled()
-    known, where = places(mean, points)
+    numbers, positions = places(mean, points)
     ids, weights = _static()
     basis = np.einsum("slkc,lk->slc", model.shape_basis.double().numpy()[:, ids], weights)
-    rest = reference_landmarks()
-    rigid = _small_motions(rest)
+    reference = reference_landmarks()
+    # In units of about 1 cm, as the modes of shape are.
+    rigid = small_motions(reference) * np.array([0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01])[:, None, None]
     columns = np.concatenate([basis, rigid])
-    wanted = (where - rest[known]).reshape(-1)
-    system = columns[:, known].reshape(len(columns), -1)
+    offsets = (positions - reference[numbers]).reshape(-1)
+    system = columns[:, numbers].reshape(len(columns), -1)
     prior = np.concatenate([np.full(len(basis), expected**2), np.full(len(rigid), 1e-12)])
-    solved = np.linalg.solve(system @ system.T + np.diag(prior), system @ wanted)
-    fitted = rest + np.tensordot(solved, columns, 1)
+    solved = np.linalg.solve(system @ system.T + np.diag(prior), system @ offsets)
+    fitted = reference + np.tensordot(solved, columns, 1)
     nearest = Surface(mean, skin).closest(fitted[missing])
     carried = {k: (nearest.vertices[i], nearest.weights[i]) for i, k in enumerate(missing)}
     return {**points, **carried}
 
 
 def _static() -> tuple[I64, F64]:
-    """Vertex ids and weights (68,3) of the bundled landmarks seen from the front."""
+    """Returns vertex ids and weights (68,3) of the bundled landmarks seen from the front."""
     model = bundled()
     ids = np.concatenate([model.jaw_vertices[:, 0].numpy(), model.landmark_vertices.numpy()])
     weights = np.concatenate([model.jaw_weights[:, 0].numpy(), model.landmark_weights.numpy()])
     return ids.astype(np.int64), weights.astype(np.float64)
 
 
-def _small_motions(points: F64) -> F64:
-    """Displacements (7,N,3) of `points` under small turns, growth and shifts, each of about 1 cm."""
-    turns = [np.cross(axis, points) * 0.1 for axis in np.eye(3)]
-    shifts = [np.broadcast_to(axis * 0.01, points.shape) for axis in np.eye(3)]
-    return np.stack([*turns, points * 0.1, *shifts])
-
-
 def in_jaw_order(mean: F64, points: Mapping[int, Point]) -> dict[int, Point]:
-    """The same points with 0-16 in order along the jaw, from the subject's right ear over the chin to the left ear.
+    """Sorts points 0-16 along the jaw, from the subject's right ear over the chin to the left ear.
 
     GNM's own list has 2 to 6 the other way round.
     """
-    known, where = places(mean, points)
-    bridge = where[known == 27][0]
-    jaw = known < 17
-    across = where[jaw] - bridge
+    numbers, positions = places(mean, points)
+    bridge = positions[numbers == 27][0]
+    jaw = numbers < 17
+    across = positions[jaw] - bridge
     turn = np.mod(np.arctan2(across[:, 1], across[:, 0]) - np.pi / 2, 2 * np.pi)
-    ordered = known[jaw][np.argsort(turn)]
-    return {**points, **{int(k): points[int(o)] for k, o in zip(known[jaw], ordered, strict=True)}}
+    ordered = numbers[jaw][np.argsort(turn)]
+    return {**points, **{int(k): points[int(o)] for k, o in zip(numbers[jaw], ordered, strict=True)}}
 
 
 def check_fit(where: F64, name: str) -> None:

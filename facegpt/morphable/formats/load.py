@@ -1,4 +1,4 @@
-"""One way to a face model, whatever it is stored as."""
+"""Loading of a face model by name, in this project's format or its publisher's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facegpt.bundled import BUNDLED
 from facegpt.memory import is_out_of_memory
 from facegpt.morphable.bundled import bundled
 from facegpt.morphable.face_model import FaceModel
@@ -18,7 +19,6 @@ from facegpt.morphable.formats.ict import NEUTRAL, read_ict
 from facegpt.morphable.formats.landmarks import read_landmarks
 from facegpt.morphable.formats.raw import FaceModelError, Point, RawModel
 
-BUNDLED = "bundled"
 KINDS = (
     "'bundled', a .safetensors of this project, BFM 2009's 01_MorphableModel.mat or Deep3D's BFM_model_front.mat, "
     "BFM 2017/2019 .h5, FLAME .pkl, ICT-FaceKit's folder FaceXModel, GNM Head .npz"
@@ -28,7 +28,7 @@ KINDS = (
 def load_face_model(
     name: str, landmarks: str | None = None, keep: tuple[int, int, int] | None = None
 ) -> FaceModel:
-    """A face model by name: `bundled`, a file of this project, or one in its publisher's format.
+    """Loads a face model by name: `bundled`, a file of this project, or one in its publisher's format.
 
     A model that is read from its publisher's files has the sha256 that its stored form has.
 
@@ -51,7 +51,7 @@ def load_face_model(
 
 
 def stored_model(path: Path) -> FaceModel:
-    """A model in this project's own format; raises FaceModelError."""
+    """Loads a model in this project's own format; raises FaceModelError."""
     with _enough_memory(path, "end other programs, or store it with fewer modes (import-face-model --keep)"):
         try:
             return FaceModel.load(path)

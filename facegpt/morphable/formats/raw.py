@@ -1,4 +1,4 @@
-"""What a loader reads out of a published face model, before it is brought into this project's frame."""
+"""A published face model as a loader reads it, before it is brought into this project's frame."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Point = tuple[I64, F64]
 
 
 class FaceModelError(ValueError):
-    """A face model that cannot be used, with the way out in its one-line message."""
+    """An error for a face model that cannot be used; its message, one line, says what to do."""
 
 
 @dataclass
 class RawModel:
-    """A linear face model as its publisher has it, with axes x to the subject's left, y up, z out of the face.
+    """A linear face model in its publisher's units, with axes x to the subject's left, y up, z out of the face.
 
     mean (V,3), shape (S,V,3) and expression (E,V,3) in units of which `per_metre` make a metre, per standard deviation
     or, of named actions, at full strength. triangles (F,3), 0-based, in either winding. albedo_mean (V,3) and
@@ -50,10 +50,10 @@ class RawModel:
 
 
 def vertex(index: int) -> Point:
-    """A vertex as a point of the surface."""
+    """Makes a point of the surface of one vertex."""
     return np.full(3, index, np.int64), np.array([1.0, 0.0, 0.0])
 
 
 def components(prefix: str, count: int) -> tuple[str, ...]:
-    """Names of modes that have none."""
+    """Numbers the names of modes that have none."""
     return tuple(f"{prefix}{number:03d}" for number in range(count))

@@ -1,4 +1,4 @@
-"""Reads FLAME's pickles without running anything that stands in them."""
+"""A restricted unpickler for FLAME's files, which runs nothing that they name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facegpt.morphable.formats.raw import FaceModelError
 
 
 class Unread:
-    """Stands for an object that is not needed here and is never made: a sparse matrix, a torch tensor."""
+    """A stand-in for an object that is not needed and never made: a sparse matrix, a torch tensor."""
 
     def __init__(self, *args: Any) -> None:
         self.state: Any = None
@@ -24,19 +24,19 @@ class Unread:
 
 
 class Chumpy(Unread):
-    """Stands for `chumpy.ch.Ch`, which wraps an array as `x`; chumpy itself no longer builds."""
+    """A stand-in for `chumpy.ch.Ch`, which wraps an array as `x`; chumpy itself no longer builds."""
 
     @property
     def array(self) -> npt.NDArray[Any]:
         """The array; raises ValueError if the object holds none."""
-        found = self.state.get("x") if isinstance(self.state, dict) else None
-        if not isinstance(found, np.ndarray):
+        values = self.state.get("x") if isinstance(self.state, dict) else None
+        if not isinstance(values, np.ndarray):
             raise ValueError("a chumpy object holds no array")
-        return found
+        return values
 
 
 def _reconstructor(cls: Any, base: Any, state: object) -> object:
-    """What pickles of Python 2 make objects with; here only the stand-ins above, which start empty."""
+    """Makes objects as pickles of Python 2 do: only the stand-ins above, which start empty."""
     if not (isinstance(cls, type) and issubclass(cls, Unread)):
         raise pickle.UnpicklingError(f"{cls} is not to be made")
     return cls()
@@ -47,14 +47,14 @@ def _ignored(*args: Any, **kwargs: Any) -> Unread:
 
 
 def _encode(text: str, encoding: str = "latin1", errors: str = "strict") -> bytes:
-    """`_codecs.encode` for the one encoding that arrays are pickled with."""
+    """Encodes as `_codecs.encode` does, in the one encoding that arrays are pickled with."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"the encoding {encoding} is not used for arrays")
     return text.encode("latin1", errors)
 
 
 def _empty() -> bytes:
-    """`bytes()`, as which protocol 2 writes an empty one; with an argument it could ask for any amount of memory."""
+    """Returns `b""`, which protocol 2 writes as `bytes()`; with an argument that could ask for any amount of memory."""
     return b""
 
 
@@ -85,14 +85,14 @@ _CLASSES = {
 
 class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        found = _CALLS.get((module, name)) or _CLASSES.get((module, name))
-        if found is None:
+        stand_in = _CALLS.get((module, name)) or _CLASSES.get((module, name))
+        if stand_in is None:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return found
+        return stand_in
 
 
 def unpickle(path: Path, skip: int = 0) -> Any:
-    """What a pickle of numpy arrays, sparse matrices and chumpy arrays holds; nothing else in it is ever looked up.
+    """Loads a pickle of numpy arrays, sparse matrices and chumpy arrays; no other name in it is ever looked up.
 
     Sparse matrices and tensors are read past (`Unread`). `skip`: bytes before the pickle.
 
@@ -110,16 +110,16 @@ def unpickle(path: Path, skip: int = 0) -> Any:
             f"{path} is not loaded, since a pickle can run code and this one is not plain arrays: {error}"
         ) from None
     except Exception as error:
-        # A pickle's instructions can fail in any way that Python knows; each of them means the same here.
+        # A pickle can fail with any exception; each of them means the same here.
         raise FaceModelError(f"{path} is no pickle of arrays: {type(error).__name__}: {error}") from None
 
 
 def array(value: Any, path: Path, key: str) -> npt.NDArray[Any]:
-    """The plain array that `value`, found under `key`, is or wraps; raises FaceModelError."""
+    """Returns the plain array that `value`, found under `key`, is or wraps; raises FaceModelError."""
     try:
-        found = value.array if isinstance(value, Chumpy) else value
+        values = value.array if isinstance(value, Chumpy) else value
     except ValueError as error:
         raise FaceModelError(f"{path}: {key!r}: {error}") from None
-    if not isinstance(found, np.ndarray) or found.dtype == object:
+    if not isinstance(values, np.ndarray) or values.dtype == object:
         raise FaceModelError(f"{path}: {key!r} is no array of numbers")
-    return found
+    return values

@@ -6,7 +6,7 @@ import hashlib
 from typing import ClassVar
 
 from facegpt.photo.config import DetectorConfig
-from facegpt.photo.detectors.base import Detection, Detector, DetectorError, Pixels
+from facegpt.photo.detectors.base import Detection, Detector, DetectorError, Framing, Pixels
 
 VERSION = 1
 GRID = 16
@@ -23,6 +23,8 @@ class NullDetector(Detector):
     """
 
     name: ClassVar[str] = "null"
+    framing: ClassVar[Framing] = Framing(scale=1.0, right=0.0, down=0.0)
+    """The box holds no face to frame."""
     gives_landmarks: ClassVar[bool] = False
     default_score: ClassVar[float] = NO_FACE
 

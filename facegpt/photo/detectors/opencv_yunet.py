@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from facegpt.photo.config import DetectorConfig
-from facegpt.photo.detectors.base import Detection, Detector, DetectorError, Pixels, resized
+from facegpt.photo.detectors.base import Detection, Detector, DetectorError, Framing, Pixels, resized
 
 MAX_SIDE = 640
 """Default long side of what is searched: the network knows faces of 10 to 300 px."""
@@ -28,6 +28,8 @@ class YuNetDetector(Detector):
     """
 
     name: ClassVar[str] = "yunet"
+    framing: ClassVar[Framing] = Framing(scale=1.28, right=0.0, down=0.13)
+    """The box reaches from the hairline to the chin."""
     gives_landmarks: ClassVar[bool] = True
     default_score: ClassVar[float] = 0.85
 

@@ -1,4 +1,4 @@
-"""Detectors by name. A new one is a subclass of Detector and a line here, plus its framing in facegpt/photo/crop.py."""
+"""Detectors by name. A new one is a subclass of Detector, in a file of its own, and a line here."""
 
 from __future__ import annotations
 

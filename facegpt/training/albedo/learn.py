@@ -1,4 +1,4 @@
-"""From photos and what a checkpoint makes of them to a face model whose albedo knows real faces."""
+"""A face model with albedo modes learned from photos and a checkpoint's reconstructions of them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from facegpt.training.albedo.reading import Readings, read_albedo
 from facegpt.training.start.anchors import set_albedo
 
 ROUNDS = 3
-"""Readings anew with the modes of those before: light and albedo part better the more of the albedo is known."""
+"""Rounds of reading, each with the modes of the one before, which make it easier to tell light from albedo."""
 BATCH = 32
 ALBEDO_SIDE = 80
-"""Cells to a side, of about 2 mm, that albedo is fitted to."""
+"""Cells to a side, of about 2 mm, of the albedo fit of a checkpoint."""
 
 
 def learn_albedo(
     model: FaceModel, theta: Theta, pixels: Tensor, count: int, keep: int, name: str
 ) -> tuple[FaceModel, Modes]:
-    """`model` with the first `keep` of its albedo modes and `count` learned from photos, called `name`; and what was
-    learned. No photo's coefficients stay in it.
+    """Learns `count` albedo modes from photos; returns `model` with the first `keep` of its albedo modes and these,
+    called `name`, and the learned modes. No photo's coefficients stay in it.
 
     Args:
         theta: reconstructions of N faces in `model`.
@@ -43,17 +43,17 @@ def learn_albedo(
         raise ValueError(f"face model {model.id} has no examples of albedo")
     skin = Skin(model)
 
-    def learned_once(known: Modes | None) -> Modes:
+    def read_and_learn(previous: Modes | None) -> Modes:
         parts = [
-            read_albedo(model, skin, theta[part], pixels[part], known)
+            read_albedo(model, skin, theta[part], pixels[part], previous)
             for part in (slice(first, first + BATCH) for first in range(0, len(pixels), BATCH))
         ]
         readings = Readings.concatenate(parts)
-        return symmetric_modes(readings.excess, readings.seen, skin, count)
+        return symmetric_modes(readings.excess, readings.visible, skin, count)
 
-    learned = learned_once(None)
+    learned = read_and_learn(None)
     for _ in range(ROUNDS - 1):
-        learned = learned_once(learned)
+        learned = read_and_learn(learned)
     return with_modes(model, skin, learned, keep, name), learned
 
 
@@ -61,8 +61,8 @@ def learn_albedo(
 def carry_over(
     model: FaceGptForConditionalGeneration, before: FaceModel, after: FaceModel, keep: int
 ) -> FaceGptForConditionalGeneration:
-    """`model`, trained on `before`, for `after`, which has `keep` of its albedo modes and others behind them: of those
-    it says what a fit in closed form finds (`AlbedoFit`), until it is trained.
+    """Copies `model`, trained on `before`, for `after`, which has `keep` of its albedo modes and others behind them:
+    those are estimated by a fit in closed form (`AlbedoFit`) until the copy is trained.
 
     Raises ValueError if shape, expression or the number of albedo modes differ; TypeError for a model without the small
     tower.
@@ -79,8 +79,8 @@ def carry_over(
     trunk = trunk_of(carried)
     state = {name: value for name, value in model.state_dict().items() if ".trunk.albedo." not in name}
     summary = next(name for name in state if name.endswith("trunk.summary.weight"))
-    known = state[summary].shape[1] - (0 if trunk_of(model).albedo is None else after.n_albedo)
-    state[summary] = nn.functional.pad(state[summary][:, :known], (0, after.n_albedo))
+    width = state[summary].shape[1] - (0 if trunk_of(model).albedo is None else after.n_albedo)
+    state[summary] = nn.functional.pad(state[summary][:, :width], (0, after.n_albedo))
     carried.load_state_dict(state, strict=False)
     if trunk.albedo is None:
         raise RuntimeError("a carried model has no fit of albedo")

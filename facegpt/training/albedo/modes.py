@@ -1,4 +1,4 @@
-"""Principal components of readings with gaps, symmetric or antisymmetric, and a face model that has them."""
+"""Albedo modes: principal components of readings with gaps, symmetric or antisymmetric, and a face model with them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from facegpt.morphable import FaceModel
 from facegpt.morphable.face_area import Skin
 from facegpt.morphable.face_model import TENSORS
 
-SEEN_BY = 0.05
-"""The least share of faces that must have shown a vertex."""
+LEAST_VISIBLE = 0.05
+"""The least share of faces in which a vertex must be visible."""
 FILLINGS = 4
 STRENGTH = 0.85
-"""What is drawn of each mode, in the deviations that photos have of it: these hold hair and glasses, too."""
+"""The standard deviation of drawn coefficients, in those of the photos, which hold hair and glasses, too."""
 
 
 @dataclass(frozen=True)
 class Modes:
-    """Factors of the albedo: `1 + mean (V,) + coefficients (K,) @ modes (K,V)`, coefficients in standard deviations.
+    """Modes of a factor of the albedo: `1 + mean (V,) + coefficients (K,) @ modes (K,V)`, coefficients in standard
+    deviations.
 
     `share` is the share of the readings' variance, beyond their mean, that the modes hold.
     """
@@ -30,19 +31,23 @@ class Modes:
     modes: Tensor
     share: float
 
-    def fitted(self, lit: Tensor, left: Tensor, weight: Tensor, places: Tensor, precision: float) -> Tensor:
-        """What modes add (V,) if `left` (P,) is what they have to explain at the vertices `places` (V,), where a factor
-        of 1 is seen as `lit` (P,); least squares with a Gaussian prior of that `precision`.
+    def fitted(
+        self, lit: Tensor, residual: Tensor, weight: Tensor, visible: Tensor, precision: float
+    ) -> Tensor:
+        """Fits the modes to the `residual` (P,) of the luminances of the `visible` (V,) vertices, at which a factor
+        of 1 has the luminance `lit` (P,); returns what they add to the factor (V,). Least squares with the `weight`
+        (P,) and a Gaussian prior of that `precision`.
         """
-        jacobian = lit[:, None] * self.modes[:, places].T
+        jacobian = lit[:, None] * self.modes[:, visible].T
         weighted = jacobian * weight[:, None]
         normal = weighted.T @ jacobian + precision * torch.eye(len(self.modes))
-        result: Tensor = torch.linalg.solve(normal, weighted.T @ left) @ self.modes
+        result: Tensor = torch.linalg.solve(normal, weighted.T @ residual) @ self.modes
         return result
 
 
-def symmetric_modes(excess: Tensor, seen: Tensor, skin: Skin, count: int) -> Modes:
-    """The mean and `count` principal components of readings `excess` (N,V), of which `seen` (N,V) says which there are.
+def symmetric_modes(excess: Tensor, visible: Tensor, skin: Skin, count: int) -> Modes:
+    """Computes the mean and `count` principal components of readings `excess` (N,V); `visible` (N,V) tells which there
+    are.
 
     Each face counts with its mirror image, so that components are symmetric or antisymmetric; gaps are filled by what
     the components say, over and over (Hastie et al. 2015, softImpute's hard version). Both fade as `skin.weight` does.
@@ -52,17 +57,17 @@ def symmetric_modes(excess: Tensor, seen: Tensor, skin: Skin, count: int) -> Mod
     if count > len(excess):
         raise ValueError(f"{count} modes want as many faces at least, and there are {len(excess)}")
     excess = torch.cat([excess, excess[:, skin.partner]])
-    seen = torch.cat([seen, seen[:, skin.partner]])
-    known = (seen.sum(0) >= SEEN_BY * len(seen)).float()
-    mean = (excess * seen).sum(0) / seen.sum(0).clamp(min=1) * known
-    centred = torch.where(seen > 0, excess - mean, 0) * known
+    visible = torch.cat([visible, visible[:, skin.partner]])
+    enough = (visible.sum(0) >= LEAST_VISIBLE * len(visible)).float()
+    mean = (excess * visible).sum(0) / visible.sum(0).clamp(min=1) * enough
+    centred = torch.where(visible > 0, excess - mean, 0) * enough
     filled = centred
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(FILLINGS):
             axes = torch.svd_lowrank(filled, q=min(count + 10, len(filled)), niter=3)[2][:, :count]
-            filled = torch.where(seen > 0, centred, (filled @ axes) @ axes.T) * known
-    explained = ((filled @ axes) @ axes.T * seen).square().sum() / (centred * seen).square().sum()
+            filled = torch.where(visible > 0, centred, (filled @ axes) @ axes.T) * enough
+    explained = ((filled @ axes) @ axes.T * visible).square().sum() / (centred * visible).square().sum()
     modes = (axes * (filled @ axes).std(0)).T
     sign = (modes * modes[:, skin.partner]).sum(1).sign()
     modes = (modes + sign[:, None] * modes[:, skin.partner]) / 2
@@ -71,17 +76,17 @@ def symmetric_modes(excess: Tensor, seen: Tensor, skin: Skin, count: int) -> Mod
 
 
 def with_modes(model: FaceModel, skin: Skin, learned: Modes, keep: int, name: str) -> FaceModel:
-    """`model` with the first `keep` of its albedo modes and the learned ones behind them, called `name`.
+    """Makes a face model called `name`: `model` with the first `keep` of its albedo modes and the learned ones.
 
     The learned mean is a factor of mean and modes, as light and dark skin have it alike. A linear model has no such
     factors for the learned modes: they are added to the mean face's albedo, and so the examples' coefficients are
     scaled by how light the cheeks of an example are. Examples are drawn (fixed seed), none is that of a photo.
     """
     factor = (1 + learned.mean)[:, None]
-    mean, kept = model.albedo_mean * factor, model.albedo_basis[:keep] * factor
+    mean, basis = model.albedo_mean * factor, model.albedo_basis[:keep] * factor
     examples = model.albedo_examples[:, :keep]
     cheeks = skin.cheeks
-    light = (mean[cheeks] + torch.einsum("na,avc->nvc", examples, kept[:, cheeks])) @ skin.luminance
+    light = (mean[cheeks] + torch.einsum("na,avc->nvc", examples, basis[:, cheeks])) @ skin.luminance
     scale = (light.mean(1) / (mean[cheeks] @ skin.luminance).mean()).clamp(DARKEST, LIGHTEST)
     draws = torch.randn(len(examples), len(learned.modes), generator=torch.Generator().manual_seed(0))
     draws = STRENGTH * scale[:, None] * draws
@@ -90,7 +95,7 @@ def with_modes(model: FaceModel, skin: Skin, learned: Modes, keep: int, name: st
     tensors = {tensor: getattr(model, tensor) for tensor in TENSORS}
     tensors |= {
         "albedo_mean": mean,
-        "albedo_basis": torch.cat([kept, added]),
+        "albedo_basis": torch.cat([basis, added]),
         "albedo_examples": torch.cat([examples, (draws - draws.mean(0)) / draws.std(0)], 1),
     }
     made = FaceModel(

@@ -1,8 +1,9 @@
-"""What photos show of faces beyond the albedo of their reconstructions."""
+"""Readings of the albedo in photos, relative to that of their reconstructions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,13 +23,13 @@ from facegpt.rendering import (
 from facegpt.training.albedo.modes import Modes
 
 SIDE = 112
-"""Photos are read at so many px to a side: vertices of a face lie about two of these apart."""
+"""The side in px at which photos are read: vertices of a face lie about two of these apart."""
 SOFTNESS = 0.15
-"""The difference (sRGB, 0..1) from which on a place rather shows something else: hair, glasses, a highlight."""
+"""The difference (sRGB, 0..1) from which on a vertex rather shows something else: hair, glasses, a highlight."""
 GRAZING = 0.2
 """The least cosine between a normal and the view of a vertex that is read."""
 DARK = 0.05
-"""The least light that tells an albedo."""
+"""The least luminance of the light at a vertex whose albedo is read."""
 FLOOR = 0.02
 LARGEST = 0.85
 PRECISION = 4.0
@@ -39,26 +40,27 @@ FEWEST = 200
 
 @dataclass(frozen=True)
 class Readings:
-    """Of N faces, what the photo has in place of the albedo of each vertex: `excess` (N,V), the ratio of both
-    luminances less 1, and whether it was `seen` (N,V), 1 or 0.
+    """The readings of N faces: `excess` (N,V), the luminance of each vertex's albedo in the photo over that of the
+    reconstruction, less 1, and whether it is `visible` (N,V), 1 or 0.
     """
 
     excess: Tensor
-    seen: Tensor
+    visible: Tensor
 
     @classmethod
     def concatenate(cls, parts: list[Readings]) -> Readings:
-        return cls(torch.cat([p.excess for p in parts]), torch.cat([p.seen for p in parts]))
+        """Joins the readings of several batches."""
+        return cls(torch.cat([p.excess for p in parts]), torch.cat([p.visible for p in parts]))
 
 
 @torch.inference_mode()
-def read_albedo(model: FaceModel, skin: Skin, theta: Theta, pixels: Tensor, known: Modes | None) -> Readings:
+def read_albedo(model: FaceModel, skin: Skin, theta: Theta, pixels: Tensor, modes: Modes | None) -> Readings:
     """Reads the albedo of B faces off their photos, given shape, pose and a first albedo.
 
     Per face the light is fitted (`fit_light`) to the vertices of the face proper, with Geman-McClure weights and
-    together with the modes that are `known`, so that what these explain is not taken for light; what light and first
-    albedo then leave of a vertex's luminance is its excess. Faces that show fewer than `FEWEST` vertices are read as
-    unseen.
+    together with the `modes` of the round before, if there are any, so that what these explain is not taken for light;
+    the ratio of a vertex's luminance to that of light and first albedo, less 1, is its excess. Faces that show fewer
+    than `FEWEST` vertices are left out: none of their vertices is visible.
 
     Args:
         theta: reconstructions (B).
@@ -69,49 +71,60 @@ def read_albedo(model: FaceModel, skin: Skin, theta: Theta, pixels: Tensor, know
     camera = Camera(SIDE)
     fragments = rasterize(camera.screen(points), model.triangles, SIDE)
     normals = vertex_normals(points, model.triangles)
-    basis, own = sh_basis(normals), model.albedo(theta.albedo)
+    basis, albedo = sh_basis(normals), model.albedo(theta.albedo)
     facing = -(normals * points).sum(-1) / points.norm(dim=-1) > GRAZING
     places = (camera.project(points)[0] + 0.5) / (SIDE / 2) - 1
     colours = torch.nn.functional.grid_sample(srgb_to_linear(pixels), places[:, None], align_corners=False)
     triangles = fragments.triangle.view(len(pixels), SIDE, SIDE)
     rows = []
     for face in range(len(pixels)):
-        shown = torch.zeros(model.n_vertices, dtype=torch.bool)
-        shown[model.triangles[triangles[face][fragments.mask[face]]].unique()] = True
-        seen = shown & facing[face]
-        rows.append(_read(skin, basis[face], own[face], colours[face, :, 0].T, seen, known))
-    return Readings(torch.stack([excess for excess, _ in rows]), torch.stack([seen for _, seen in rows]))
+        drawn = torch.zeros(model.n_vertices, dtype=torch.bool)
+        drawn[model.triangles[triangles[face][fragments.mask[face]]].unique()] = True
+        vertices = _Vertices(basis[face], albedo[face], colours[face, :, 0].T, drawn & facing[face])
+        rows.append(_read(skin, vertices, modes))
+    return Readings(
+        torch.stack([excess for excess, _ in rows]), torch.stack([visible for _, visible in rows])
+    )
 
 
-def _read(
-    skin: Skin, basis: Tensor, own: Tensor, colours: Tensor, seen: Tensor, known: Modes | None
-) -> tuple[Tensor, Tensor]:
-    """Excess (V,) and whether it was seen (V,) of one face: `basis` (V,9), albedo `own` (V,3), `colours` (V,3)."""
-    proper = seen & (skin.weight > 0.99)
+class _Vertices(NamedTuple):
+    """The vertices of one face: spherical harmonics (V,9), first albedo and colours in the photo (V,3) in linear RGB,
+    and which are visible (V,).
+    """
+
+    basis: Tensor
+    albedo: Tensor
+    colours: Tensor
+    visible: Tensor
+
+
+def _read(skin: Skin, vertices: _Vertices, modes: Modes | None) -> tuple[Tensor, Tensor]:
+    """Reads the excess (V,) of one face; returns it and which vertices it could be read at (V,), 1 or 0."""
+    basis, first, colours, visible = vertices
+    proper = visible & (skin.weight > 0.99)
     if int(proper.sum()) < FEWEST:
-        return torch.zeros(len(own)), torch.zeros(len(own))
-    excess = torch.zeros(len(own)) if known is None else known.mean
+        return torch.zeros(len(first)), torch.zeros(len(first))
+    excess = torch.zeros(len(first)) if modes is None else modes.mean
     trust = torch.ones(int(proper.sum()))
     for _ in range(ROUNDS):
-        albedo = (own * (1 + excess[:, None])).clamp(0.005, 1)
+        albedo = (first * (1 + excess[:, None])).clamp(0.005, 1)
         root = trust.sqrt()[:, None]
         response = (basis[..., None] * albedo[:, None])[proper]
         light = fit_light(response * root[..., None], colours[proper] * root).float()
         received = (basis[..., None] * light).sum(1)
-        drawn = (received * albedo).clamp(0, 1)
-        difference = (linear_to_srgb(drawn) - linear_to_srgb(colours)).abs().mean(1)[proper]
+        rendered = (received * albedo).clamp(0, 1)
+        difference = (linear_to_srgb(rendered) - linear_to_srgb(colours)).abs().mean(1)[proper]
         trust = 1 / (1 + (difference / SOFTNESS).square())
-        if known is not None:
-            excess = known.mean + known.fitted(
-                ((received * own) @ skin.luminance)[proper],
-                ((colours - received * own * (1 + known.mean[:, None])) @ skin.luminance)[proper],
+        if modes is not None:
+            excess = modes.mean + modes.fitted(
+                ((received * first) @ skin.luminance)[proper],
+                ((colours - received * first * (1 + modes.mean[:, None])) @ skin.luminance)[proper],
                 trust / (colours @ skin.luminance)[proper].clamp(min=0.02) ** 1.16,
                 proper,
                 PRECISION,
             )
     bright = (received @ skin.luminance).clamp(min=0)
-    first = own @ skin.luminance
     # In sRGB a dark place's noise is small; as a ratio it is not.
-    ratio = ((colours @ skin.luminance) + FLOOR) / (bright * first + FLOOR)
-    told = (seen & (bright > DARK)).float()
-    return (ratio - 1).clamp(-LARGEST, LARGEST) * told, told
+    ratio = ((colours @ skin.luminance) + FLOOR) / (bright * (first @ skin.luminance) + FLOOR)
+    readable = (visible & (bright > DARK)).float()
+    return (ratio - 1).clamp(-LARGEST, LARGEST) * readable, readable

@@ -1,1 +1,1 @@
-"""What training learns from: pools, augmentation, a cache of rendered faces, written labels."""
+"""The training data: a cache of rendered faces, the pool that batches are drawn from, augmentation, written text."""

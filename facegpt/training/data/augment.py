@@ -11,19 +11,19 @@ from facegpt.training.data.pool import Batch
 
 
 def mirrored(batch: Batch, mirror: Mirror, generator: torch.Generator) -> Batch:
-    """The batch with about half of its faces, drawn at random, exchanged for their mirror images."""
+    """Replaces about half of the faces of a batch, drawn at random, by their mirror images."""
     chosen = torch.rand(len(batch.images), generator=generator) < 0.5
-    other = mirror(batch.theta)
+    reflected = mirror(batch.theta)
     across = torch.tensor([-1.0, 1.0])
     places = batch.landmarks2d[:, LANDMARKS] * across + torch.tensor([batch.images.shape[-1] - 1.0, 0.0])
 
-    def either(flipped: Tensor, kept: Tensor) -> Tensor:
-        return torch.where(chosen.view(-1, *[1] * (kept.ndim - 1)), flipped, kept)
+    def either(flipped: Tensor, original: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (original.ndim - 1)), flipped, original)
 
     return Batch(
         either(batch.images.flip(-1), batch.images),
         Theta.split(
-            either(other.flat(), batch.theta.flat()),
+            either(reflected.flat(), batch.theta.flat()),
             batch.theta.shape.shape[1],
             batch.theta.expression.shape[1],
             batch.theta.albedo.shape[1],
@@ -35,7 +35,7 @@ def mirrored(batch: Batch, mirror: Mirror, generator: torch.Generator) -> Batch:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Colour, noise and cut-outs on (B,3,W,W) in 0..1; geometry stays, so theta does."""
+    """Changes colour, noise and cut-outs of images (B,3,W,W) in 0..1; geometry stays, so theta does."""
     batch, _, size, _ = images.shape
 
     def normal(*shape: int) -> Tensor:

@@ -12,12 +12,15 @@ from torch import Tensor
 from facegpt.morphable import FaceModel, Theta
 from facegpt.synthetic.faces import SyntheticFaces
 from facegpt.training.config import TrainConfig
+from facegpt.training.config.sections import DRAWS
 from facegpt.training.data.shard_cache import ShardStore
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B training faces: images (B,3,W,W) in 0..1, theta, landmarks2d (B,68,2) px, covered (B,), perspective (B,)."""
+    """A batch of B training faces: images (B,3,W,W) in 0..1, theta, landmarks2d (B,68,2) px, covered (B,),
+    perspective (B,).
+    """
 
     images: Tensor
     theta: Theta
@@ -27,7 +30,7 @@ class Batch:
 
 
 def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Batch:
-    """The faces at `index` as tensors."""
+    """Takes the faces at `index` (B,) as tensors."""
     images = torch.from_numpy(faces.images[index]).permute(0, 3, 1, 2).float().div_(255)
     return Batch(
         images,
@@ -38,20 +41,9 @@ def take(faces: SyntheticFaces, index: np.ndarray[tuple[int, ...], np.dtype[np.i
     )
 
 
-def batches_per_round(config: TrainConfig) -> int:
-    """Steps between two changes of the pool."""
-    return max(1, round(config.reuse * config.shard_faces / (config.batch * config.workers)))
-
-
-def shards_needed(config: TrainConfig) -> range:
-    """Numbers of the shards that a whole run reads, in the order in which it first needs them."""
-    rounds = -(-config.steps // batches_per_round(config))
-    return range(config.first_shard, config.first_shard + config.pool + rounds)
-
-
 class ShardPool:
-    """Round r adds shard `first + r` to the pool, drops the oldest, and draws `reuse` shards' worth of batches, others
-    for each `rank` of the processes that train together.
+    """A sliding pool of shards. Round r adds shard `first_shard + r`, drops the oldest, and draws `reuse` shards' worth
+    of batches, others for each `rank` of the processes that train together.
     """
 
     def __init__(
@@ -64,31 +56,38 @@ class ShardPool:
     ) -> None:
         self.seed = [config.seed, *([rank] if rank else [])]
         self.config, self.store, self.model, self.failed = config, store, model, failed
-        self.batches_per_round = batches_per_round(config)
 
     def batches(self, start: int) -> Iterator[Batch]:
-        """Batches from step `start` on: the same whatever step the run was resumed at."""
-        c = self.config
-        held: dict[int, SyntheticFaces] = {}
+        """Yields the batches from step `start` on: the same whatever step the run was resumed at."""
+        c, steps = self.config, self.config.steps_per_round
+        loaded: dict[int, SyntheticFaces] = {}
         step = start
         while True:
-            current, offset = divmod(step, self.batches_per_round)
+            current, offset = divmod(step, steps)
             # The first rounds already mix as many shards as later ones: the pool starts filled.
-            wanted = range(c.first_shard + current, c.first_shard + current + c.pool)
-            held = {shard: held.get(shard) or self._load(shard) for shard in wanted}
+            first = c.data.first_shard + current
+            wanted = range(first, first + c.data.pool)
+            loaded = {shard: loaded.get(shard) or self._load(shard) for shard in wanted}
             rng = np.random.default_rng([*self.seed, current])
-            shards = rng.integers(c.pool, size=self.batches_per_round * 4)
-            for number in range(self.batches_per_round):
+            shards = rng.integers(c.data.pool, size=steps * DRAWS)
+            for number in range(steps):
                 picks = [
-                    (wanted[shard], rng.choice(c.shard_faces, c.batch // 4, replace=False))
-                    for shard in shards[number * 4 : number * 4 + 4]
+                    (wanted[shard], rng.choice(c.rendering.shard_faces, size, replace=False))
+                    for shard, size in zip(
+                        shards[number * DRAWS : (number + 1) * DRAWS], parts(c.data.batch), strict=True
+                    )
                 ]
                 if number >= offset:
-                    yield join([take(held[shard], index) for shard, index in picks])
+                    yield join([take(loaded[shard], index) for shard, index in picks if len(index)])
                     step += 1
 
     def _load(self, shard: int) -> SyntheticFaces:
         return self.store.load(self.model, shard, self.failed)
+
+
+def parts(batch: int) -> list[int]:
+    """Splits a batch into the `DRAWS` parts that are each drawn from one shard; they differ by 1 at most."""
+    return [batch // DRAWS + (part < batch % DRAWS) for part in range(DRAWS)]
 
 
 def join(parts: list[Batch]) -> Batch:

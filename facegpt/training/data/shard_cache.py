@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,16 +19,15 @@ import torch
 
 from facegpt.morphable import FaceModel, Theta, bundled
 from facegpt.synthetic.faces import SyntheticFaces, render_faces
+from facegpt.training.config.sections import RenderingConfig
 
 CHUNK = 64
-HELD_OUT = 1_000_000
-"""Shards numbered from here on are for validation and tests: training never asks for them."""
 
 
 @dataclass(frozen=True)
 class ShardStore:
-    """Shards of `faces` synthetic faces of `size` px under `folder`, rendered `without` some parts; shard k is the same
-    on every machine.
+    """A store of shards of `faces` synthetic faces of `size` px under `folder`, rendered `without` some parts; shard
+    k is the same on every machine.
     """
 
     folder: Path
@@ -37,6 +36,7 @@ class ShardStore:
     without: tuple[str, ...] = ()
 
     def path(self, shard: int) -> Path:
+        """Names the file of shard `shard`."""
         return self.folder / f"faces-{self.size}px-{self.faces}-{shard:07d}.npz"
 
     def make(self, model: FaceModel, shard: int) -> Path:
@@ -47,7 +47,8 @@ class ShardStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         chunks = -(-self.faces // CHUNK)
         parts = [
-            render_faces(model, shard * chunks + k, CHUNK, self.size, self.without) for k in range(chunks)
+            render_faces(model, seed=shard * chunks + k, count=CHUNK, size=self.size, without=self.without)
+            for k in range(chunks)
         ]
         temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
         np.savez(
@@ -84,25 +85,20 @@ class ShardStore:
         )
 
 
-def store_of(
-    folder: str, faces: int, size: int, model: FaceModel, without: tuple[str, ...] = ()
-) -> ShardStore:
-    """The cache for faces of `model`, rendered `without` some parts: that of another model than the bundled one is a
-    folder of its own, by its sha256, and that of each choice of parts as well.
+def store_of(rendering: RenderingConfig, size: int, model: FaceModel) -> ShardStore:
+    """Makes the cache of faces of `model` at `size` px: that of another model than the bundled one is a folder of its
+    own, by its sha256, and that of each choice of parts left out as well.
     """
-    own = Path(folder) if model.sha256 == bundled().sha256 else Path(folder) / model.sha256[:16]
-    if without:
-        own = own / "-".join(["without", *sorted(without)]).replace(" ", "-")
-    return ShardStore(own, faces, size, without)
+    folder = Path(rendering.folder)
+    if model.sha256 != bundled().sha256:
+        folder = folder / model.sha256[:16]
+    if rendering.without:
+        folder = folder / "-".join(["without", *sorted(rendering.without)]).replace(" ", "-")
+    return ShardStore(folder, rendering.shard_faces, size, rendering.without)
 
 
 def render_shards(
-    folder: str,
-    faces: int,
-    size: int,
-    numbers: list[int],
-    face_model: str = "bundled",
-    without: tuple[str, ...] = (),
+    rendering: RenderingConfig, size: int, numbers: Iterable[int], face_model: str = "bundled"
 ) -> None:
     """Renders shards in order on one thread, at low priority: the body of a render process, which ends with its parent,
     however that ends.
@@ -112,7 +108,7 @@ def render_shards(
     torch.set_num_threads(1)
     os.nice(5)
     model = bundled() if face_model == "bundled" else FaceModel.load(Path(face_model).expanduser())
-    store = store_of(folder, faces, size, model, without)
+    store = store_of(rendering, size, model)
     for number in numbers:
         store.make(model, number)
 

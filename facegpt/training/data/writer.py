@@ -1,4 +1,4 @@
-"""Writes the text side of a training batch: the prompt of every face and, on some steps, captions and dialogues."""
+"""The text of a training batch: the prompt of every face and, on some steps, captions and dialogues."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ DIALOGUE_SHARE = 0.5
 CHAT_SHARE = 0.05
 OTHER_INSTRUCTION_SHARE = 0.15
 QUESTIONS = 6
-"""How often a dialogue asks. An answer is decided by one word: with one question each, by a hundredth of all words."""
+"""Questions of a dialogue. An answer is decided by one word: with one question each, by a hundredth of all words."""
 ANSWER_WEIGHT = 6.0
-"""How much an answer's tokens count beside a caption's, of which there are many times as many."""
+"""The weight of an answer's tokens; a caption's, of which there are many times as many, have 1."""
 FAVOUR = 6.0
-"""How much likelier a description in training names what few faces have, see `describe_face`."""
+"""The factor by which a description in training rather names what few faces have, see `describe_face`."""
 
 
 def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
-    """Captions, questions, answers and chat of `count` random faces: what the tokenizer is trained on."""
+    """Yields captions, questions, answers and chat of `count` random faces, to train the tokenizer on."""
     rng = np.random.default_rng(seed)
     theta = stack([sample_face(rng, model) for _ in range(count)])
     forms = FormMeasures(LossPoints(model, skin=0))(theta.shape).tolist()
@@ -49,7 +49,7 @@ def corpus(model: FaceModel, count: int, seed: int) -> Iterator[str]:
 
 
 def small_processor(model: FaceModel, image_tokens: int, vocabulary: int) -> FaceGptProcessor:
-    """The processor of the small FaceGPT, its tokenizer trained on `corpus`."""
+    """Makes the processor of the small FaceGPT, its tokenizer trained on `corpus`."""
     return FaceGptProcessor(
         train_tokenizer(corpus(model, 4000, seed=0), vocabulary), image_tokens, DESCRIBE[0]
     )
@@ -57,8 +57,8 @@ def small_processor(model: FaceModel, image_tokens: int, vocabulary: int) -> Fac
 
 @dataclass(frozen=True)
 class Described:
-    """Descriptions of D faces: ids and mask (D,M), padded on the left, and where what they name lies (D,N,2), see
-    `named_ranges`.
+    """The descriptions of D faces: ids and mask (D,M), padded on the left, and the ranges (D,N,2) of what they name,
+    see `named_ranges`.
     """
 
     ids: Tensor
@@ -66,13 +66,14 @@ class Described:
     ranges: Tensor
 
     def to(self, device: torch.device) -> Described:
+        """Moves them to a device."""
         return Described(self.ids.to(device), self.attention.to(device), self.ranges.to(device))
 
 
 @dataclass(frozen=True)
 class Text:
-    """Input ids (B,L) and attention mask (B,L); with text also labels (B,L), -100 where nothing is scored, and their
-    weights (B,L); with descriptions also those of the first faces.
+    """The input ids (B,L) and attention mask (B,L) of a batch; with text also labels (B,L), -100 where nothing is
+    scored, and their weights (B,L); with descriptions also those of the first faces.
     """
 
     ids: Tensor
@@ -82,30 +83,32 @@ class Text:
     described: Described | None = None
 
     def to(self, device: torch.device) -> Text:
-        def there(part: Tensor | None) -> Tensor | None:
+        """Moves it to a device."""
+
+        def moved(part: Tensor | None) -> Tensor | None:
             return None if part is None else part.to(device)
 
         return Text(
             self.ids.to(device),
             self.attention.to(device),
-            there(self.labels),
-            there(self.weights),
+            moved(self.labels),
+            moved(self.weights),
             None if self.described is None else self.described.to(device),
         )
 
 
 class Turn(NamedTuple):
-    """What is given, what is to be said, and how much each token of that counts."""
+    """A turn of a dialogue: tokens of the prompt, tokens of the reply, and the weight of each token of the reply."""
 
-    given: list[int]
-    said: list[int]
-    counts: list[float]
+    prompt: list[int]
+    reply: list[int]
+    weights: list[float]
 
 
 class DialogueWriter:
-    """The text of a batch at a step: every `text_every` steps, else just the prompt up to <FACE>.
+    """A writer of the text of a batch at a step: every `text_every` steps, else just the prompt up to <FACE>.
 
-    The same for the same seed, step, batch and view of it.
+    The text is the same for the same seed, step, batch and estimate of its faces.
     """
 
     def __init__(
@@ -120,36 +123,36 @@ class DialogueWriter:
         self.seed, self.text_every, self.descriptions = seed, text_every, descriptions
         self.form = FormMeasures(LossPoints(model, skin=0))
 
-    def __call__(self, batch: Batch, step: int, own: Theta | None = None) -> Text:
-        """The text; `own` is what the model takes the faces for, if that is known before it speaks: a caption is to
-        say of it what is right.
+    def __call__(self, batch: Batch, step: int, estimate: Theta | None = None) -> Text:
+        """Writes the text; a caption says what is right in `estimate`, the model's estimate of the faces, if there is
+        one.
         """
         if self.text_every == 0 or step % self.text_every:
             ids = torch.tensor(self.processor.prompt()).repeat(len(batch.images), 1)
             return Text(ids, torch.ones_like(ids))
         rng = np.random.default_rng([self.seed, step])
         faces = describe(batch.theta, self.names)
-        views = [None] * len(faces) if own is None else describe(own, self.names)
+        estimates = [None] * len(faces) if estimate is None else describe(estimate, self.names)
         among = answers_among(faces)
-        rows = [self._row(face, view, among, rng) for face, view in zip(faces, views, strict=True)]
-        length = max(sum(len(turn.given) + len(turn.said) for turn in row) for row in rows)
+        rows = [self._row(face, other, among, rng) for face, other in zip(faces, estimates, strict=True)]
+        length = max(sum(len(turn.prompt) + len(turn.reply) for turn in row) for row in rows)
         ids = torch.full((len(rows), length), self.processor.pad)
         attention = torch.zeros_like(ids)
         labels, weights = torch.full((len(rows), length), IGNORED), torch.ones(len(rows), length)
         for i, row in enumerate(rows):
             end = 0
             for turn in row:
-                begin, start = end, end + len(turn.given)
-                end = start + len(turn.said)
-                ids[i, begin:end] = torch.tensor([*turn.given, *turn.said])
-                labels[i, start:end] = torch.tensor(turn.said)
-                weights[i, start:end] = torch.tensor(turn.counts)
+                begin, start = end, end + len(turn.prompt)
+                end = start + len(turn.reply)
+                ids[i, begin:end] = torch.tensor([*turn.prompt, *turn.reply])
+                labels[i, start:end] = torch.tensor(turn.reply)
+                weights[i, start:end] = torch.tensor(turn.weights)
             attention[i, :end] = 1
         described = self._described(faces[: self.descriptions], batch.theta, rng)
         return Text(ids, attention, labels, weights, described)
 
     def _described(self, faces: list[Attributes], theta: Theta, rng: np.random.Generator) -> Described | None:
-        """A description of each face, padded on the left so that all end in <FACE>."""
+        """Describes each face, padded on the left so that all end in <FACE>."""
         if not faces:
             return None
         forms = self.form(theta.shape[: len(faces)]).tolist()
@@ -166,7 +169,7 @@ class DialogueWriter:
     def _row(
         self,
         attributes: Attributes,
-        own: Attributes | None,
+        estimate: Attributes | None,
         among: Mapping[Wordings, Counter[str]],
         rng: np.random.Generator,
     ) -> list[Turn]:
@@ -177,19 +180,19 @@ class DialogueWriter:
             return self._dialogue(dict([CHAT[int(rng.integers(len(CHAT)))]]), 1.0)
         other = rng.random() < OTHER_INSTRUCTION_SHARE
         instruction = DESCRIBE[int(rng.integers(len(DESCRIBE)))] if other else None
-        said, counts = self.processor.encode_pieces(caption(attributes, rng, own=own))
-        return [Turn(self.processor.prompt(instruction), [*said, self.processor.ends[0]], [*counts, 1.0])]
+        reply, weights = self.processor.encode_pieces(caption(attributes, rng, predicted=estimate))
+        return [Turn(self.processor.prompt(instruction), [*reply, self.processor.ends[0]], [*weights, 1.0])]
 
-    def _dialogue(self, asked: dict[str, str], weight: float) -> list[Turn]:
-        """A turn for each question and its reply."""
+    def _dialogue(self, replies: dict[str, str], weight: float) -> list[Turn]:
+        """Makes a turn of each question and its reply."""
         turns: list[Turn] = []
         end = self.processor.ends[0]
-        for question, reply in asked.items():
-            given = self.processor.turn(question)
+        for question, reply in replies.items():
+            prompt = self.processor.turn(question)
             if not turns:
-                given = [*self.processor.prompt(), *given]
-            elif given[0] == end:  # The reply before has ended with it.
-                given = given[1:]
-            said = [*self.processor.encode(reply), end]
-            turns.append(Turn(given, said, [weight] * len(said)))
+                prompt = [*self.processor.prompt(), *prompt]
+            elif prompt[0] == end:  # The reply before has ended with it.
+                prompt = prompt[1:]
+            tokens = [*self.processor.encode(reply), end]
+            turns.append(Turn(prompt, tokens, [weight] * len(tokens)))
         return turns

@@ -1,4 +1,4 @@
-"""What each stage of training descends: a batch in, loss terms out."""
+"""The objective of each training stage: a batch in, loss terms out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from facegpt.language.attributes import REQUIRED, SCALES, measures
 from facegpt.language.features import FORM, FormMeasures
 from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
-from facegpt.model.tower.trunk import FaceTrunk, Seen
+from facegpt.model.tower.trunk import FaceTrunk, TrunkOutput
 from facegpt.morphable import FaceModel, Theta
 from facegpt.morphable.point_subset import LossPoints
 from facegpt.training.config import TrainConfig
@@ -21,15 +21,16 @@ from facegpt.training.precision import autocast
 Terms = dict[str, Tensor]
 TRUNK = "trunk_"
 STRESS = 3.0
-"""How much more what a caption must not leave out counts among the visible attributes."""
+"""The weight, among the visible attributes, of those that a caption must not leave out; the others have 1."""
 
 
 class Objectives:
-    """Loss terms (scalars) by stage; those named in `LossWeights`, and `text`, add up to the loss."""
+    """The loss terms (scalars) of each stage; those named in `LossWeights` add up to the loss."""
 
     def __init__(self, config: TrainConfig, face_model: FaceModel) -> None:
         self.config, self.face_model = config, face_model
-        self.device = torch.device(config.device)
+        self.size = config.start.crop_size
+        self.device = torch.device(config.compute.device)
         self.skin = LossPoints(face_model).to(self.device)
         self.form = FormMeasures(LossPoints(face_model, skin=0)).to(self.device)
         self.margins = torch.tensor([scale.margin for scale in SCALES.values()], device=self.device)
@@ -37,42 +38,41 @@ class Objectives:
         self.stress = stress / stress.sum()
 
     def points(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
-        """The loss of the points, and their mean error in px."""
+        """Computes the loss of the points, and their mean error in px."""
         trunk = trunk_of(model)
         with autocast(self.config):
             _, points, spread = trunk.locate(images)
         return self._points(trunk, batch, points, spread)
 
     def trunk(self, model: FaceGptForConditionalGeneration, batch: Batch, images: Tensor) -> Terms:
-        """The loss of the points, and of the trunk's own guess of the face."""
-        seen = self.look(model, images)
-        found = self._points(trunk_of(model), batch, seen.points, seen.spread)
-        return {**found, **self._face(batch, *model.face_head.scaled(seen.guess))}
+        """Computes the loss of the points, and of the trunk's estimate of the face."""
+        return self._trunk(model, batch, self.features(model, images))
 
-    def look(self, model: FaceGptForConditionalGeneration, images: Tensor) -> Seen:
-        """What the trunk sees in the pictures."""
+    def features(self, model: FaceGptForConditionalGeneration, images: Tensor) -> TrunkOutput:
+        """Runs the trunk on the pictures (B,3,W,W)."""
         with autocast(self.config):
-            seen: Seen = trunk_of(model)(images)
-        return seen
+            features: TrunkOutput = trunk_of(model)(images)
+        return features
 
-    def guessed(self, model: FaceGptForConditionalGeneration, seen: Seen) -> Theta:
-        """The faces that the trunk guesses, without gradients."""
-        return self._split(model.face_head.scaled(seen.guess.detach())[0])
+    def estimate(self, model: FaceGptForConditionalGeneration, features: TrunkOutput) -> Theta:
+        """Reads the trunk's estimate of the faces off its features, without gradients."""
+        return self._split(model.face_head.scaled(features.guess.detach())[0])
 
     def language(
         self,
         model: FaceGptForConditionalGeneration,
         batch: Batch,
         images: Tensor,
-        seen: Seen,
+        *,
+        features: TrunkOutput,
         text: Text,
         noise: torch.Generator,
         together: bool = False,
     ) -> Terms:
-        """The loss of the face that <FACE> becomes, and of the text and the imagined faces, if there are any;
-        `together` with the losses of the trunk, named `trunk_`. `seen` is what the trunk sees in the pictures.
+        """Computes the loss of the face of <FACE>, and of the text and the imagined faces, if there are any; `together`
+        with the losses of the trunk, named `trunk_`. `features` are the trunk's of the pictures.
 
-        <FACE> is to become what the trunk guesses: the truth would add nothing but the noise of what the picture does
+        The target of <FACE> is the trunk's estimate: the truth would add nothing but the noise of what the picture does
         not show. Terms named `true_` measure it against the truth.
         """
         text = text.to(self.device)
@@ -83,12 +83,12 @@ class Objectives:
                 pixel_values=images,
                 labels=text.labels,
                 label_weights=text.weights,
-                seen=seen,
+                trunk_output=features,
             )
         if output.theta is None or output.log_error is None:
             raise RuntimeError("a training batch without a <FACE> token")
         terms, _ = theta_losses(
-            self._split(output.theta), self.guessed(model, seen), None, self.skin, self.config.size
+            self._split(output.theta), self.estimate(model, features), None, self.skin, self.size
         )
         true = self._face(batch, output.theta, output.log_error)
         terms["log_error"] = true.pop("log_error")
@@ -97,23 +97,20 @@ class Objectives:
         if text.described is not None:
             terms |= self._imagined(model, batch, text.described, noise)
         if together:
-            own = {
-                **self._points(trunk_of(model), batch, seen.points, seen.spread),
-                **self._face(batch, *model.face_head.scaled(seen.guess)),
-            }
-            terms |= {f"{TRUNK}{name}": term for name, term in own.items()}
+            trunk = self._trunk(model, batch, features)
+            terms |= {f"{TRUNK}{name}": term for name, term in trunk.items()}
         return {**terms, **{f"true_{name}": term.detach() for name, term in true.items()}}
 
     def face(
         self,
         model: FaceGptForConditionalGeneration,
         batch: Batch,
-        shown: dict[str, Tensor],
+        inputs: dict[str, Tensor],
         text: Text,
         noise: torch.Generator,
     ) -> Terms:
-        """The loss of the face that <FACE> becomes, against the true one, of the text and of the imagined faces, for a
-        model of any backbone; `shown` is what it sees and knows of the places of `text`.
+        """Computes the loss of the face of <FACE> against the true one, of the text and of the imagined faces, for a
+        model of any backbone; `inputs` are its processor's for the pictures and the positions of `text`.
         """
         text = text.to(self.device)
         with autocast(self.config):
@@ -122,7 +119,7 @@ class Objectives:
                 attention_mask=text.attention,
                 labels=text.labels,
                 label_weights=text.weights,
-                **shown,
+                **inputs,
             )
         if output.theta is None or output.log_error is None:
             raise RuntimeError("a training batch without a <FACE> token")
@@ -140,8 +137,8 @@ class Objectives:
         described: Described,
         noise: torch.Generator,
     ) -> Terms:
-        """How far the faces imagined of descriptions are from being drawn as the described ones are, and from having
-        what is named.
+        """Computes how far faces imagined from descriptions are from the distribution of the described ones (`energy`),
+        and from having what is named (`outside`).
         """
         count = len(described.ids)
         draws = torch.randn(2 * count, model.config.noise_size, generator=noise).to(self.device)
@@ -158,15 +155,8 @@ class Objectives:
         }
 
     def loss(self, terms: Terms) -> Tensor:
-        """The weighted sum of the terms that have a weight."""
-        c = self.config
-        weights = {
-            **vars(c.weights),
-            "text": c.text_weight,
-            "imagined": c.imagine_weight,
-            "named": c.named_weight,
-            "retained": c.retain_weight,
-        }
+        """Sums the terms that have a weight, weighted."""
+        weights = self.config.weights.model_dump()
         weighted = [
             weights[name.removeprefix(TRUNK)] * term
             for name, term in terms.items()
@@ -174,19 +164,24 @@ class Objectives:
         ]
         return torch.stack(weighted).sum()
 
+    def _trunk(self, model: FaceGptForConditionalGeneration, batch: Batch, features: TrunkOutput) -> Terms:
+        points = self._points(trunk_of(model), batch, features.points, features.spread)
+        return {**points, **self._face(batch, *model.face_head.scaled(features.guess))}
+
     def _points(self, trunk: FaceTrunk, batch: Batch, points: Tensor, spread: Tensor) -> Terms:
         true = anchor_points(trunk.fit, batch.theta.to(self.device), batch.perspective.to(self.device))
         inside = (true.abs() < 0.5).all(-1)
-        pixels = (points - true).norm(dim=-1)[inside].mean() * self.config.size
+        pixels = (points - true).norm(dim=-1)[inside].mean() * self.size
         return {"points": points_loss(points, spread, true), "points_px": pixels.detach()}
 
     def _face(self, batch: Batch, theta: Tensor, log_error: Tensor) -> Terms:
-        places = batch.landmarks2d.to(self.device)
-        found, true = self._split(theta), batch.theta.to(self.device)
-        terms, nme = theta_losses(found, true, places, self.skin, self.config.size)
-        visible = nn.functional.smooth_l1_loss(self._visible(found), self._visible(true), reduction="none")
-        own = nme.detach().clamp(0.3, 60).log()
-        error = nn.functional.l1_loss(log_error, own)
+        landmarks = batch.landmarks2d.to(self.device)
+        predicted, true = self._split(theta), batch.theta.to(self.device)
+        terms, nme = theta_losses(predicted, true, landmarks, self.skin, self.size)
+        visible = nn.functional.smooth_l1_loss(
+            self._visible(predicted), self._visible(true), reduction="none"
+        )
+        error = nn.functional.l1_loss(log_error, nme.detach().clamp(0.3, 60).log())
         return {
             **terms,
             "visible": (visible * self.stress).sum(1).mean(),
@@ -195,9 +190,9 @@ class Objectives:
         }
 
     def _visible(self, theta: Theta) -> Tensor:
-        """Visible attributes (B,17) in units of their margins."""
-        found = measures(theta.expression, theta.rotation, theta.lighting, self.face_model.expression_names)
-        return found / self.margins
+        """Measures the visible attributes (B,17) in units of their margins."""
+        values = measures(theta.expression, theta.rotation, theta.lighting, self.face_model.expression_names)
+        return values / self.margins
 
     def _split(self, theta: Tensor) -> Theta:
         f = self.face_model

@@ -11,7 +11,7 @@ from facegpt.rendering import FOCAL_MULTIPLIER, Camera, to_camera
 
 
 def anchor_points(fit: PointFit, theta: Theta, perspective: Tensor) -> Tensor:
-    """Where the points of faces (B) lie in their pictures: (B,K,2) in crop widths, u right and v up from the middle.
+    """Projects the points of faces (B) into their pictures: (B,K,2) in crop widths, u right and v up from the middle.
 
     `perspective` (B,) is the distance of the camera that took the picture, in units of theta's.
     """
@@ -24,7 +24,9 @@ def anchor_points(fit: PointFit, theta: Theta, perspective: Tensor) -> Tensor:
 
 
 def points_loss(points: Tensor, spread: Tensor, true: Tensor) -> Tensor:
-    """Mean negative log likelihood (scalar) of points in the picture under a Laplace law as wide as their heat map."""
+    """Computes the mean negative log likelihood (scalar) of points in the picture under a Laplace law as wide as
+    their heat map.
+    """
     inside = (true.abs() < 0.5).all(-1)
     error = (points - true).square().sum(-1).add(1e-8).sqrt()
     likelihood = error / spread + 2 * spread.log()

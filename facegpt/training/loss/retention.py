@@ -1,4 +1,4 @@
-"""Keeps a backbone what it was: its answers to ordinary questions, held to those from before it learned of faces."""
+"""Retention of a backbone's abilities: its answers to ordinary questions are held to those from before training."""
 
 from __future__ import annotations
 
@@ -25,17 +25,21 @@ ORDINARY = (
     "list the days of the week",
 )
 ANSWER = 16
-"""Words of each answer that are held fast, beside the question itself."""
+"""Tokens of each answer that are compared, beside those of the question itself."""
 
 
 @dataclass(frozen=True)
 class _Exchange:
+    """A question with its answer (1,L), and the logits (L-1,V) that the backbone had for it before training."""
+
     ids: Tensor
     logits: Tensor
 
 
 class Retention:
-    """The backbone's own answers to ``ORDINARY`` questions, without a picture, taken when this is made."""
+    """The backbone's answers to `ORDINARY` questions, without a picture, from before training, which is when this is
+    made.
+    """
 
     def __init__(self, model: FaceGptForConditionalGeneration, processor: FaceProcessor) -> None:
         module: nn.Module = model
@@ -45,8 +49,8 @@ class Retention:
         module.train(training)
 
     def loss(self, model: FaceGptForConditionalGeneration, step: int, count: int = 2) -> Tensor:
-        """Kullback-Leibler divergence, in nats a token, of what `model` says now from what it said; `count` of the
-        questions, others at each step.
+        """Computes the Kullback-Leibler divergence, in nats a token, of the logits of `model` from those before
+        training, for `count` of the questions, others at each step.
         """
         chosen = [self.exchanges[(step * count + k) % len(self.exchanges)] for k in range(count)]
         return torch.stack([_divergence(one, _logits(model, one.ids)) for one in chosen]).mean()
@@ -60,7 +64,7 @@ def _divergence(before: _Exchange, logits: Tensor) -> Tensor:
 
 
 def _logits(model: FaceGptForConditionalGeneration, ids: Tensor) -> Tensor:
-    """Logits (L-1,V) of what follows each of the ids (1,L) but the last."""
+    """Computes the logits (L-1,V) of what follows each of the ids (1,L) but the last."""
     logits: Tensor | None = model(input_ids=ids, labels=ids).logits
     if logits is None:
         raise RuntimeError("a model without logits")

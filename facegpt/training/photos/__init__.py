@@ -1,1 +1,1 @@
-"""Learning from photos that nobody has labelled."""
+"""Training on photos without labels."""

@@ -1,4 +1,4 @@
-"""Faces of photos, cut wider than a model's crop, so that training can look at each in many ways."""
+"""Crops of faces in photos, wider than a model's crop, so that training can take many views of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARGIN = 1.5
 
 @dataclass(frozen=True)
 class PhotoCrops:
-    """Wide crops (N,S,S,3) of N faces, sRGB; `size` px is the side of the model's crop in their middle."""
+    """The wide crops (N,S,S,3) of N faces, sRGB; `size` px is the side of the model's crop in their middle."""
 
     images: npt.NDArray[np.uint8]
     size: int
@@ -44,7 +44,7 @@ class PhotoCrops:
             return cls(np.asarray(data["images"], np.uint8), int(data["size"]))
 
     def draw(self, count: int, rng: np.random.Generator) -> Tensor:
-        """`count` of them at random, about half of them mirrored: (count,3,S,S) in 0..1."""
+        """Draws `count` of them at random, about half of them mirrored: (count,3,S,S) in 0..1."""
         chosen = self.images[rng.choice(len(self.images), count, replace=count > len(self.images))]
         mirrored = rng.random(count) < 0.5
         chosen = np.where(mirrored[:, None, None, None], chosen[:, :, ::-1], chosen)
@@ -52,5 +52,5 @@ class PhotoCrops:
 
 
 def wide_side(size: int) -> int:
-    """Side in px of the wide crop around a crop of `size` px."""
+    """Computes the side in px of the wide crop around a crop of `size` px."""
     return round(MARGIN * size)

@@ -1,16 +1,16 @@
-"""How far a rendered face is from the photo it was read off, where it is skin that both show."""
+"""The photometric loss: the colour difference of a reconstruction and its photo, where both show skin."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from facegpt.morphable import FaceModel, Theta
+from facegpt.morphable.face_area import photometric_area
 from facegpt.rendering import interpolate, linear_to_srgb, render
 
 
 class Photometric(nn.Module):
-    """Robust colour difference of rendered faces and photos."""
+    """A robust colour difference of rendered faces and photos."""
 
     skin: Tensor
     softness = 0.08
@@ -19,19 +19,14 @@ class Photometric(nn.Module):
     def __init__(self, model: FaceModel) -> None:
         super().__init__()
         self.model = model
-        _, y, z = model.mean.unbind(1)
-        head = model.regions == model.region_names.index("head")
-        eyes = torch.zeros_like(head)
-        for name in ("eye_front.L", "eye_front.R"):
-            eyes |= model.regions == model.region_names.index(name)
-        face = head & (z > -0.02) & (y < 0.06) & (y > -0.12)
-        self.register_buffer("skin", (face | eyes).float())
+        self.register_buffer("skin", photometric_area(model).float())
 
     def forward(self, theta: Theta, photos: Tensor) -> Tensor:
-        """The loss (scalar) of faces (B) in photos (B,3,W,W), sRGB in 0..1.
+        """Computes the loss (scalar) of faces (B) in photos (B,3,W,W), sRGB in 0..1.
 
         The mean over the face's pixels of |difference|, each with the weight 1 / (1 + (difference / softness)^2) of a
-        Geman-McClure estimator, held fixed (iteratively reweighted): what the model has no word for has no say.
+        Geman-McClure estimator, held fixed (iteratively reweighted): what the face model cannot
+        represent has little weight.
         """
         rendered = render(self.model, theta, photos.shape[-1])
         fragments = rendered.fragments

@@ -1,4 +1,4 @@
-"""Looking at one photo in two ways, and what the same face is in both."""
+"""Two views of one photo, and the change of points and theta from one to the other."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Generator = torch.Generator
 
 @dataclass(frozen=True)
 class View:
-    """B crops of B wide crops: the point x of a crop (crop widths, right and up from the middle) lies at
-    `scale` R(`angle`) x + `shift` from the middle of the wide crop. angle, scale (B,); shift (B,2).
+    """The views of B wide crops, one crop of each: the point x of a crop (crop widths, right and up from the middle)
+    lies at `scale` R(`angle`) x + `shift` from the middle of the wide crop. angle, scale (B,); shift (B,2).
     """
 
     angle: Tensor
@@ -26,7 +26,7 @@ class View:
 
     @classmethod
     def draw(cls, count: int, spread: float, generator: Generator) -> View:
-        """Random ones: at `spread` 1, with deviations of 12 degrees, 10 % in scale and 4 % of a crop in place."""
+        """Draws random ones: at `spread` 1, with deviations of 12 degrees, 10 % in scale and 4 % of a crop in place."""
 
         def normal(*shape: int) -> Tensor:
             return spread * torch.randn(*shape, generator=generator).clamp(-2, 2)
@@ -34,19 +34,19 @@ class View:
         return cls(0.21 * normal(count), torch.exp(0.1 * normal(count)), 0.04 * normal(count, 2))
 
     def cut(self, wide: Tensor, size: int) -> Tensor:
-        """The crops (B,3,size,size) of wide crops (B,3,S,S); what lies outside repeats the border."""
+        """Cuts the crops (B,3,size,size) out of wide crops (B,3,S,S); what lies outside repeats the border."""
         steps = (torch.arange(size) - (size - 1) / 2) / size
         v, u = torch.meshgrid(-steps, steps, indexing="ij")
         places = torch.stack([u, v], -1).reshape(1, -1, 2).to(wide)
-        found = self.scale[:, None, None] * places @ _turn(self.angle).mT + self.shift[:, None]
-        grid = (found * found.new_tensor([1.0, -1.0]) * (2 / MARGIN)).unflatten(1, (size, size))
+        points = self.scale[:, None, None] * places @ _turn(self.angle).mT + self.shift[:, None]
+        grid = (points * points.new_tensor([1.0, -1.0]) * (2 / MARGIN)).unflatten(1, (size, size))
         cut: Tensor = nn.functional.grid_sample(wide, grid, padding_mode="border", align_corners=False)
         return cut
 
 
 @dataclass(frozen=True)
 class Change:
-    """From one view to another: x becomes `zoom` R(`angle`) x + `shift`. angle, zoom (B,); shift (B,2)."""
+    """The change from one view to another: x becomes `zoom` R(`angle`) x + `shift`. angle, zoom (B,); shift (B,2)."""
 
     angle: Tensor
     zoom: Tensor
@@ -54,18 +54,20 @@ class Change:
 
     @classmethod
     def between(cls, one: View, other: View) -> Change:
+        """Computes the change from `one` to `other`."""
         back = (one.shift - other.shift)[:, None] @ _turn(other.angle)
         return cls(one.angle - other.angle, one.scale / other.scale, back.squeeze(1) / other.scale[:, None])
 
     def to(self, device: torch.device) -> Change:
+        """Moves it to a device."""
         return Change(self.angle.to(device), self.zoom.to(device), self.shift.to(device))
 
     def points(self, points: Tensor) -> Tensor:
-        """Points (B,K,2) of the first view, in the second."""
+        """Carries points (B,K,2) from the first view to the second."""
         return self.zoom[:, None, None] * points @ _turn(self.angle).mT + self.shift[:, None]
 
     def theta(self, theta: Theta) -> Theta:
-        """The face of the first view, as the second shows it.
+        """Carries the face of the first view to the second.
 
         Exact for a turn of the picture; zooming and shifting are taken for moving the head, as everywhere where crops
         have a camera of their own. Lighting stays as it is: nothing here looks at it.
@@ -73,9 +75,9 @@ class Change:
         turn = torch.eye(3).to(theta.rotation_vector).repeat(len(theta), 1, 1)
         turn[:, :2, :2] = _turn(self.angle)
         depth = -theta.translation[:, 2:]
-        seen = FOCAL_MULTIPLIER * theta.translation[:, :2] / depth
+        point = FOCAL_MULTIPLIER * theta.translation[:, :2] / depth
         further = depth / self.zoom[:, None]
-        place = self.points(seen[:, None]).squeeze(1) * further / FOCAL_MULTIPLIER
+        place = self.points(point[:, None]).squeeze(1) * further / FOCAL_MULTIPLIER
         return replace(
             theta,
             rotation_vector=matrix_to_axis_angle(turn @ theta.rotation),
@@ -84,8 +86,10 @@ class Change:
 
 
 def degraded(images: Tensor, generator: Generator) -> Tensor:
-    """Pictures (B,3,W,W) in 0..1 as a worse camera would give them: small ones enlarged, grey, dark, pale, tinted."""
+    """Degrades pictures (B,3,W,W) in 0..1 as a worse camera would: small ones enlarged, grey, dark, pale, tinted."""
     count, _, size, _ = images.shape
+    if not count:
+        return images
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
@@ -108,6 +112,6 @@ def degraded(images: Tensor, generator: Generator) -> Tensor:
 
 
 def _turn(angle: Tensor) -> Tensor:
-    """Matrices (B,2,2) that turn counter-clockwise by `angle` (B,) radians."""
+    """Makes matrices (B,2,2) that turn counter-clockwise by `angle` (B,) radians."""
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)

@@ -8,24 +8,24 @@ from torch import nn
 
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 
-MISSING = "lora_rank wants the library peft: pip install 'facegpt[lora]', or set lora_rank to 0"
+MISSING = "start.lora_rank wants the library peft: pip install 'facegpt[lora]', or set it to 0"
 
 
 def add_adapters(model: FaceGptForConditionalGeneration, rank: int) -> FaceGptForConditionalGeneration:
-    """`model` with adapters of `rank` at every linear layer of its backbone; the backbone itself learns no more.
+    """Adds adapters of `rank` at every linear layer of the model's backbone, which is frozen.
 
-    What is new learns as well: the row of <FACE> in the embedding, the head, and what imagines. Raises ImportError
-    naming the way out without peft.
+    The row of <FACE> in the embedding, the head and the imagination are trained as well. Raises ImportError without
+    peft, with the way out.
     """
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ImportError(MISSING) from error
-    spoken = model.backbone.get_output_embeddings()
+    output = model.backbone.get_output_embeddings()
     linear = [
         name
         for name, module in model.named_modules()
-        if name.startswith("backbone.") and isinstance(module, nn.Linear) and module is not spoken
+        if name.startswith("backbone.") and isinstance(module, nn.Linear) and module is not output
     ]
     words = model.get_input_embeddings()
     embedding = next(name for name, module in model.named_modules() if module is words)
@@ -39,12 +39,12 @@ def add_adapters(model: FaceGptForConditionalGeneration, rank: int) -> FaceGptFo
     for new in (model.face_head, getattr(model, "imagination", None)):
         if isinstance(new, nn.Module):
             new.requires_grad_(True)
-    faced: FaceGptForConditionalGeneration = adapted  # a PeftModel hands on what it is asked
-    return faced
+    typed: FaceGptForConditionalGeneration = adapted  # a PeftModel passes attributes and calls on to it
+    return typed
 
 
-def merged(model: FaceGptForConditionalGeneration) -> FaceGptForConditionalGeneration:
-    """`model` with its adapters worked into its weights; a model without any as it is."""
+def merge_adapters(model: FaceGptForConditionalGeneration) -> FaceGptForConditionalGeneration:
+    """Merges the adapters of `model` into its weights; returns a model without any as it is."""
     adapted: Any = model
     if not hasattr(adapted, "merge_and_unload"):
         return model

@@ -1,4 +1,4 @@
-"""The points of a face model that the small vision tower learns to find, and that its fit explains."""
+"""The anchors: points of a face model that the small vision tower learns to find, and to which it fits the model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from facegpt.model.tower.trunk import FaceTrunk
 from facegpt.model.tower.unwrap import thin_plate
 from facegpt.morphable import FaceModel
-from facegpt.morphable.face_area import Skin
+from facegpt.morphable.face_area import Skin, anchor_area, region
 from facegpt.rendering import vertex_normals
 
 
 def choose_anchors(model: FaceModel, count: int) -> Tensor:
-    """(count,V) sparse weights of points on the face: landmarks 17-67, pupils, and skin spread evenly between them.
+    """Chooses points on the face, as (count,V) sparse weights of vertices: landmarks 17-67, pupils, and skin spread
+    evenly between them.
 
     The spread is farthest-point sampling from those first points on, over the part of the head that photos show.
     """
@@ -21,12 +22,10 @@ def choose_anchors(model: FaceModel, count: int) -> Tensor:
     fixed.scatter_add_(1, model.landmark_vertices, model.landmark_weights)
     rows = [fixed]
     for name in ("eye_front.L", "eye_front.R"):
-        eye = (model.regions == model.region_names.index(name)).nonzero()[:, 0]
+        eye = region(model, name).nonzero()[:, 0]
         rows.append(_at(eye[model.mean[eye, 2].argmax()], model))
     chosen = torch.cat(rows)
-    _, y, z = model.mean.unbind(1)
-    head = model.regions == model.region_names.index("head")
-    candidates = (head & (z > -0.03) & (y < 0.075) & (y > -0.125)).nonzero()[:, 0]
+    candidates = anchor_area(model).nonzero()[:, 0]
     places = model.mean[candidates]
     nearest = torch.cdist(places, chosen @ model.mean).min(1).values
     for _ in range(count - len(chosen)):
@@ -37,14 +36,14 @@ def choose_anchors(model: FaceModel, count: int) -> Tensor:
 
 
 def _at(vertex: Tensor, model: FaceModel) -> Tensor:
-    """The weights (1,V) of a vertex alone."""
+    """Makes the weights (1,V) of a single vertex."""
     row = torch.zeros(1, model.n_vertices)
     row[0, vertex] = 1
     return row
 
 
 def set_anchors(trunk: FaceTrunk, model: FaceModel) -> None:
-    """Tells an untrained trunk its points: their mean places, how the modes move them, where they lie laid flat."""
+    """Sets the anchors of an untrained trunk: their mean places, how the modes move them, where they lie laid flat."""
     fit, unwrap = trunk.fit, trunk.unwrap
     weights = choose_anchors(model, len(fit.mean))
     basis = torch.cat([model.shape_basis, model.expression_basis])
@@ -58,7 +57,7 @@ def set_anchors(trunk: FaceTrunk, model: FaceModel) -> None:
 
 @torch.no_grad()
 def set_albedo(trunk: FaceTrunk, model: FaceModel) -> None:
-    """Tells a trunk's fit of albedo what its cells show of `model`: the mean of what lies within a cell or two.
+    """Sets what the cells of a trunk's albedo fit show of `model`: the mean of what lies within a cell or two.
 
     Raises TypeError for a trunk without such a fit.
     """
@@ -79,12 +78,13 @@ def set_albedo(trunk: FaceTrunk, model: FaceModel) -> None:
     fit.mean.copy_(share @ (model.albedo_mean[front] @ skin.luminance))
     fit.basis.copy_((model.albedo_basis[:, front] @ skin.luminance) @ share.T)
     cheeks = skin.cheeks
-    own = (model.albedo_mean[cheeks] @ skin.luminance).mean()
-    fit.lightness.copy_((model.albedo_basis[:, cheeks] @ skin.luminance).mean(1) / own)
+    mean = (model.albedo_mean[cheeks] @ skin.luminance).mean()
+    fit.lightness.copy_((model.albedo_basis[:, cheeks] @ skin.luminance).mean(1) / mean)
 
 
 def laid_flat(points: Tensor, anchors: Tensor) -> Tensor:
-    """(N,2) metres: points (N,3) of a head on a cylinder about an upright axis, unrolled as its `anchors` (K,3) say.
+    """Unrolls points (N,3) of a head to (N,2) metres, from a cylinder about an upright axis that its `anchors` (K,3)
+    set.
 
     The axis lies well behind the head's, so that the front of the face, where there is more to see, takes more room.
     """
@@ -94,7 +94,7 @@ def laid_flat(points: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _cells(flat: Tensor, side: int) -> Tensor:
-    """The middles (side * side, 2) of a map of points `flat` (K,2), row by row from the top."""
+    """Computes the cell centres (side * side, 2) of a map of points `flat` (K,2), row by row from the top."""
     lines = [
         torch.linspace(float(low), float(high), side)
         for low, high in zip(flat.amin(0), flat.amax(0), strict=True)

@@ -1,4 +1,4 @@
-"""One model of several: the mean of their weights."""
+"""The mean of several checkpoints' weights, to start from."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import torch
 from facegpt.model.checkpoint import Checkpoint
 
 
-def soup(parts: list[Checkpoint]) -> Checkpoint:
-    """The first of `parts` (one at least) with the mean of all their weights, which is often better than each of them
-    if they were trained on from one and the same (Wortsman et al. 2022, arXiv 2203.05482: the uniform soup).
+def average_checkpoints(parts: list[Checkpoint]) -> Checkpoint:
+    """Gives the first of `parts` (one at least) the mean of all their weights, and returns it; the mean is often better
+    than each of them if they were trained on from one and the same (Wortsman et al. 2022, arXiv 2203.05482: the uniform
+    soup).
 
     Raises ValueError if they are not of one architecture and one vocabulary.
     """
     first = parts[0]
     states = [part.model.state_dict() for part in parts]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]
-    words = [part.processor.tokenizer.get_vocab() for part in parts]
-    if any(own != shapes[0] for own in shapes):
+    vocabularies = [part.processor.tokenizer.get_vocab() for part in parts]
+    if any(other != shapes[0] for other in shapes):
         raise ValueError(
             "they are not of one architecture, and weights have a mean only where they correspond"
         )
-    if any(own != words[0] for own in words):
+    if any(other != vocabularies[0] for other in vocabularies):
         raise ValueError("they do not have one vocabulary, so their words do not correspond")
     # All of them first: tied weights have two names, and would be averaged twice.
     means = {

@@ -1,4 +1,4 @@
-"""Whether faces of a face model can be rendered as the portraits that training wants."""
+"""The check that portraits, which training needs, can be rendered of a face model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def check_trainable(model: FaceModel) -> None:
     They need the bundled model's actions by name (captions speak of them), its regions (eyes, teeth), albedo modes with
     examples, and a mirror image of every mode. A model that lacks them can be mapped to the bundled one instead.
     """
-    own = bundled()
+    reference = bundled()
     lacks = []
-    missing = [name for name in own.expression_names if name not in model.expression_names]
+    missing = [name for name in reference.expression_names if name not in model.expression_names]
     if model.expression_unit != ACTIONS or missing:
-        lacks.append(f"{len(missing)} of {own.n_expression} ARKit actions")
+        lacks.append(f"{len(missing)} of {reference.n_expression} ARKit actions")
     if not model.n_albedo or not len(model.albedo_examples):
         lacks.append("albedo modes with examples")
-    regions = [name for name in own.region_names if name not in model.region_names]
+    regions = [name for name in reference.region_names if name not in model.region_names]
     if regions:
         lacks.append(f"the regions {', '.join(regions)}")
     if not lacks:

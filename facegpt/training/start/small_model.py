@@ -19,8 +19,8 @@ NOISE = 192
 
 
 def small_config(face_model: FaceModel, size: int) -> FaceGptConfig:
-    """18.5 M parameters, 37 MB in float16, for crops of `size` px; 8 image tokens and one <FACE> make a short
-    sequence.
+    """Describes a model of 18.5 M parameters, 37 MB in float16, for crops of `size` px; 8 image tokens and one <FACE>
+    make a short sequence.
     """
     vision = ConvVisionConfig(
         image_size=size,
@@ -70,8 +70,8 @@ def small_config(face_model: FaceModel, size: int) -> FaceGptConfig:
     )
 
 
-def let_imagine(model: FaceGptForConditionalGeneration, size: int = NOISE, seed: int = 0) -> None:
-    """Gives a model that cannot imagine faces the weights for it, untrained."""
+def add_imagination(model: FaceGptForConditionalGeneration, size: int = NOISE, seed: int = 0) -> None:
+    """Adds untrained weights for faces from text to a model that has none."""
     if model.config.noise_size:
         return
     model.config.noise_size = size
@@ -82,7 +82,9 @@ def let_imagine(model: FaceGptForConditionalGeneration, size: int = NOISE, seed:
 
 
 def small_model(face_model: FaceModel, seed: int = 0, size: int = 224) -> FaceGptForConditionalGeneration:
-    """Freshly initialised weights: He for convolutions, Xavier for what joins tower and language model."""
+    """Makes a model with freshly initialised weights: He for convolutions, Xavier for what joins tower and language
+    model.
+    """
     torch.manual_seed(seed)
     model = FaceGptForConditionalGeneration(small_config(face_model, size))
     tower = model.backbone.model.vision_tower
@@ -98,7 +100,7 @@ def small_model(face_model: FaceModel, seed: int = 0, size: int = 224) -> FaceGp
     for linear in (projector.linear_1, projector.linear_2):
         nn.init.xavier_uniform_(linear.weight)
     with torch.no_grad():
-        # <FACE> starts almost empty, so that what it gathers from the image is what the head sees.
+        # <FACE> starts almost empty, so that the head gets what it gathers from the image.
         embeddings = model.get_input_embeddings().weight
         assert isinstance(embeddings, Tensor)
         embeddings[FACE] *= 0.05

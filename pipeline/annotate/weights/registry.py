@@ -37,7 +37,7 @@ class Weight:
     ids: tuple[str, ...] = ()
 
 
-KNOWN = (
+REGISTRY = (
     Weight(
         "model",
         "facegpt-small",
@@ -150,33 +150,33 @@ KNOWN = (
 
 
 def by_files(kind: Kind, sha256: Collection[str]) -> Weight | None:
-    """The weights that files with these hashes are, all of them; None if one is unknown, or if there is none."""
-    for weight in KNOWN:
+    """Finds the weights that files with these hashes are, all of them; None if one is unknown, or if there is none."""
+    for weight in REGISTRY:
         if weight.kind == kind and sha256 and set(sha256) <= set(weight.sha256):
             return weight
     return None
 
 
 def by_name(kind: Kind, name: str) -> Weight | None:
-    """The weights that are part of a library and that `name` stands for."""
-    for weight in KNOWN:
+    """Finds the weights that are part of a library and that `name` stands for."""
+    for weight in REGISTRY:
         if weight.kind == kind and weight.name == name and not weight.sha256 and not weight.ids:
             return weight
     return None
 
 
 def by_id(face_model_id: str) -> Weight | None:
-    """What a stored face model was made from: of the beginnings that fit, the longest counts."""
+    """Finds what a stored face model was made from: of the beginnings that fit, the longest counts."""
     fitting = [
-        (len(start), weight) for weight in KNOWN for start in weight.ids if face_model_id.startswith(start)
+        (len(start), weight) for weight in REGISTRY for start in weight.ids if face_model_id.startswith(start)
     ]
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
 def as_markdown() -> str:
-    """The registry as the table of docs/models.md."""
+    """Writes the registry as the table of docs/models.md."""
     lines = ["| what | name | licence | commercial use | source | known by |", "|---|---|---|---|---|---|"]
-    for weight in KNOWN:
+    for weight in REGISTRY:
         marks = [f"sha256 `{digest[:12]}…`" for digest in weight.sha256]
         marks += [f"id `{start}…`" for start in weight.ids]
         lines.append(

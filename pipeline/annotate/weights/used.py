@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from facegpt.model.digest import file_sha256
 from facegpt.photo.config import DetectorConfig
 from facegpt.photo.detectors.base import DetectorError
 from facegpt.photo.detectors.registry import detector_class
@@ -52,13 +52,13 @@ class UsedWeight:
 
 
 def used_model(name: str, folder: Path, sha256: Mapping[str, str]) -> UsedWeight:
-    """The checkpoint `name` in `folder`, whose weights' files have these hashes."""
-    known = by_files("model", sha256.values())
-    return _used("model", name, known, name, sha256, stated_licence(folder))
+    """Recognises the checkpoint `name` in `folder`, whose weights' files have these hashes."""
+    stated = _as_stated("model", name, name, sha256, stated_licence(folder))
+    return _as_registered(by_files("model", sha256.values()), stated)
 
 
 def used_face_model(path: Path, sha256: str) -> UsedWeight:
-    """A stored face model with this sha256; raises UsageError if the file is something else."""
+    """Recognises a stored face model with this sha256; raises UsageError if the file is something else."""
     try:
         with safe_open(str(path), "numpy") as file:
             header: dict[str, str] = file.metadata() or {}
@@ -66,43 +66,63 @@ def used_face_model(path: Path, sha256: str) -> UsedWeight:
         raise UsageError(
             f"{path} is no face model of this project ({error}); `facegpt import-face-model` makes one"
         ) from None
-    stated = header.get("licence") or None
-    known = by_files("face model", [sha256])
-    if known is None:
+    licence = header.get("licence") or None
+    registered = by_files("face model", [sha256])
+    if registered is None:
         named = by_id(header.get("id", ""))
         # Who wrote another licence into the header than the one that the id stands for, meant the licence.
-        known = named if named is not None and stated in (None, named.licence) else None
-    return _used("face model", header.get("id", path.name), known, str(path), {path.name: sha256}, stated)
+        registered = named if named is not None and licence in (None, named.licence) else None
+    stated = _as_stated("face model", header.get("id", path.name), str(path), {path.name: sha256}, licence)
+    return _as_registered(registered, stated)
 
 
 def used_detector(config: DetectorConfig) -> UsedWeight:
-    """The detector's weights; raises facegpt.photo.detectors.DetectorError if there are none."""
-    files = {}
+    """Recognises the detector's weights; raises facegpt.photo.detectors.DetectorError if there are none."""
+    sha256 = {}
     for path in detector_class(config.name).weight_files(config):
         try:
-            files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            sha256[path.name] = file_sha256(path)
         except OSError as error:
             raise DetectorError(f"detector {config.name!r} cannot read {path}: {error.strerror}") from error
-    known = by_files("detector", files.values()) if files else by_name("detector", config.name)
+    registered = by_files("detector", sha256.values()) if sha256 else by_name("detector", config.name)
     name = config.name if config.model is None else f"{config.name} {Path(config.model).name}"
-    return _used("detector", name, known, config.model or config.name, files, None)
+    stated = _as_stated("detector", name, config.model or config.name, sha256, None)
+    return _as_registered(registered, stated)
 
 
 def used_null(kind: Kind) -> UsedWeight:
-    """What the dry mode loads in place of weights."""
-    return _used(kind, "null", by_name(kind, "null"), "null", {}, None)
+    """Names what the dry mode loads in place of weights."""
+    return _as_registered(by_name(kind, "null"), _as_stated(kind, "null", "null", {}, None))
 
 
-def _used(
-    kind: Kind, name: str, known: Weight | None, source: str, sha256: Mapping[str, str], stated: str | None
+def _as_stated(
+    kind: Kind, name: str, source: str, sha256: Mapping[str, str], licence: str | None
 ) -> UsedWeight:
-    if known is not None:
-        return UsedWeight(kind, known.name, known.source, dict(sha256), known.licence, known.commercial)
-    return UsedWeight(kind, name, source, dict(sha256), stated or UNKNOWN, permits(stated))
+    return UsedWeight(
+        kind=kind,
+        name=name,
+        source=source,
+        sha256=dict(sha256),
+        licence=licence or UNKNOWN,
+        commercial=permits(licence),
+    )
+
+
+def _as_registered(weight: Weight | None, stated: UsedWeight) -> UsedWeight:
+    """Corrects what the weights say of themselves by what the registry says, if they stand in it."""
+    if weight is None:
+        return stated
+    return replace(
+        stated,
+        name=weight.name,
+        source=weight.source,
+        licence=weight.licence,
+        commercial=weight.commercial,
+    )
 
 
 def stated_licence(folder: Path) -> str | None:
-    """The `license:` line of a model card's front matter (README.md); None if there is none."""
+    """Reads the `license:` line of a model card's front matter (README.md); None if there is none."""
     card = folder / "README.md"
     if card.is_file():
         for line in card.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -112,7 +132,7 @@ def stated_licence(folder: Path) -> str | None:
 
 
 def permits(licence: str | None) -> bool | None:
-    """Whether a licence that somebody states permits commercial use, as far as its SPDX identifier tells."""
+    """Tells whether a licence that somebody states permits commercial use, as far as its SPDX identifier tells."""
     identifier = (licence or "").lower()
     if identifier in PERMITTING:
         return True
@@ -120,7 +140,7 @@ def permits(licence: str | None) -> bool | None:
 
 
 def listed(weights: Iterable[UsedWeight]) -> list[dict[str, Any]]:
-    """The weights as run.json lists them."""
+    """Gives the weights as run.json lists them."""
     return [asdict(weight) for weight in weights]
 
 
@@ -133,7 +153,7 @@ def require_commercial(weights: Iterable[UsedWeight]) -> None:
 
 
 def restricted(record: Mapping[str, Any]) -> list[str]:
-    """What run.json says of weights that may not be used commercially, or of which that is not known, in words."""
+    """Tells what run.json says of weights that may not be used commercially, or of which that is not known."""
     if "weights" not in record:
         return ["run.json does not list the weights that were used"]
     return [

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from facegpt.model.backbones.join import load_backbone, with_face
 from facegpt.model.backbones.processor import BackboneError, BackboneProcessor, load_processor
-from facegpt.model.checkpoint import digest, load
+from facegpt.model.checkpoint import load
+from facegpt.model.digest import digest
 from facegpt.model.generation import generate_faces
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import bundled
-from pipeline.annotate.model_source import Checkpoint as StoredCheckpoint
+from pipeline.annotate.model_source import CheckpointSource
 
 INSTRUCTION = "describe the face"
 
@@ -82,7 +83,7 @@ def test_batches_and_the_cache_say_what_a_face_alone_without_cache_says(family: 
         ids, words = [*spoken.prompt(), *spoken.turn("is it blue")], list[int]()
         for _ in range(4):
             whole = torch.tensor([[*ids, *words]])
-            shown = {**spoken.seen(pixels[row : row + 1]), **spoken.positions(whole)}
+            shown = {**spoken.image_inputs(pixels[row : row + 1]), **spoken.token_types(whole)}
             output = own(input_ids=whole, **shown, use_cache=True)
             output.logits[0, -1, list(spoken.silent)] = -torch.inf
             words.append(int(output.logits[0, -1].argmax()))
@@ -160,10 +161,10 @@ def test_a_chat_template_is_part_of_who_a_checkpoint_is(tmp_path: Path) -> None:
     spoken.save_pretrained(tmp_path)
     (template,) = tmp_path.glob("*.jinja")
     before = digest(tmp_path)
-    assert StoredCheckpoint(str(tmp_path)).digest == before
+    assert CheckpointSource(str(tmp_path)).digest == before
     template.write_text(template.read_text().replace("assistant", "model"))
     assert digest(tmp_path) != before
-    assert StoredCheckpoint(str(tmp_path)).digest == digest(tmp_path)
+    assert CheckpointSource(str(tmp_path)).digest == digest(tmp_path)
 
 
 def again_of(checkpoint: Any) -> tuple[Any, Any]:
@@ -177,7 +178,7 @@ def test_the_head_stays_in_float32_when_the_backbone_does_not(tmp_path: Path) ->
     assert half.dtype == torch.bfloat16 and half.face_head.output.weight.dtype == torch.float32
     assert torch.equal(half.face_head.output.weight, own.face_head.output.weight)
     ids = torch.tensor([spoken.prompt()])
-    shown = spoken.seen(spoken.pixel_values(crops(1)))
+    shown = spoken.image_inputs(spoken.pixel_values(crops(1)))
     assert half(input_ids=ids, **shown).theta.dtype == torch.float32
 
 

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from images import encoded
 from listing import listed, tasks_of
+from manifests import add_shards
 from PIL import Image
 
 from facegpt.photo.detectors import DetectorError, create_detector
 from jobs.cli import main
-from pipeline.annotate.model_source import Checkpoint
+from pipeline.annotate.model_source import CheckpointSource
 from pipeline.annotate.null_model import CAPTION, NullSource, notice
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig, load_config
@@ -24,8 +25,7 @@ from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import write_record
 from pipeline.report import write_report
 from pipeline.run.fingerprint import combined, fingerprints
-from pipeline.run.setup import new_record
-from pipeline.shards.manifest import extend_manifest, read_manifest
+from pipeline.run.setup import new_record, set_up
 from pipeline.storage.store import Storage
 from pipeline.upkeep.verify import verify
 from schemas import read_provenance
@@ -109,7 +109,7 @@ def test_the_flags_win_over_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_dry_and_real_rows_never_mix() -> None:
     null = fingerprints(NULL, NullSource().digest)
-    real = fingerprints(RunConfig(), Checkpoint("bundled").digest)
+    real = fingerprints(RunConfig(), CheckpointSource("bundled").digest)
     assert null["model"] != real["model"]
     assert null["detector"] != real["detector"]
 
@@ -121,17 +121,18 @@ def test_every_place_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
         (photos / f"{seed}.png").write_bytes(encoded(noise(seed)))
     (photos / "bad.png").write_bytes(b"no image")
     storage, source = Storage(str(out)), NullSource()
-    parts = fingerprints(NULL, source.digest)
-    write_record(storage, new_record(NULL, source, parts))
-    manifest = extend_manifest(storage, read_manifest(storage), listed(photos), 100)
+    setup = set_up(NULL, source)
+    write_record(storage, new_record(setup))
+    fingerprint = combined(setup.fingerprints)
+    manifest = add_shards(storage, listed(photos), 100)
     detect = DetectAndCrop(NULL, source.crop_size)
-    annotate = AnnotateFaces(NULL, source.load("cpu"), combined(parts))
+    annotate = AnnotateFaces(NULL, source.load("cpu"), fingerprint)
     for task in tasks_of(storage):
-        outcome = commit_shard(storage, annotate(detect(task)), combined(parts))
+        outcome = commit_shard(storage, annotate(detect(task)), fingerprint)
     assert outcome.statuses["failed"] == 1
     assert outcome.statuses["no_face"] + outcome.statuses["annotated"] == 20
     assert outcome.statuses["no_face"] and outcome.statuses["annotated"]
-    assert verify(storage, combined(parts)).problems == []
+    assert verify(storage, fingerprint).problems == []
 
     table = pq.read_table(out / "faces" / f"{manifest.shards[0].shard}.parquet")
     provenance = read_provenance(table.schema)
@@ -160,4 +161,4 @@ def test_only_what_is_null_is_called_null() -> None:
     assert notice(load_config(None, ["detector.name=null"]).model_dump()) == (
         "dry run, no data: null detector: its boxes are no faces"
     )
-    assert "notice" not in new_record(RunConfig(), Checkpoint("bundled"), {})
+    assert "notice" not in new_record(set_up(RunConfig()))

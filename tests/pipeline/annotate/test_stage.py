@@ -8,8 +8,9 @@ import torch
 from fake_model import FakeAnnotator
 from numpy.typing import NDArray
 
+from facegpt.library.row import five_of
 from facegpt.model.annotation import FaceAnnotation
-from pipeline.annotate.stage import AnnotateFaces, five_of
+from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig, load_config
 from pipeline.shards.shard import DetectedFace, DetectedShard, ImageRecord
 from schemas import FaceDims, faces_schema, read_provenance

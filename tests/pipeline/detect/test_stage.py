@@ -11,7 +11,7 @@ from PIL import Image
 from facegpt.photo.crop import to_image
 from facegpt.photo.decode import image_id_of
 from pipeline.config import RunConfig, load_config
-from pipeline.detect.stage import DetectAndCrop, face_id_of
+from pipeline.detect.stage import DetectAndCrop
 from pipeline.shards.shard import ShardTask
 from pipeline.shards.tombstones import REASON
 from pipeline.storage.locations import Entry
@@ -91,32 +91,19 @@ def test_the_order_is_the_tasks_order_with_many_threads(photos: Path, tmp_path: 
 def test_a_library_that_throws_costs_one_image(
     stage: DetectAndCrop, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = stage.detector.detect
+    real = stage.finder.detector.detect
 
     def throws_on_the_cat(rgb: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> object:
         if rgb.shape[:2] == (300, 451):
             raise RuntimeError("out\nof order")
         return real(rgb)
 
-    monkeypatch.setattr(stage.detector, "detect", throws_on_the_cat)
+    monkeypatch.setattr(stage.finder.detector, "detect", throws_on_the_cat)
     entries = tuple(Entry(str(photos / name), None, None) for name in ("cat.png", "close-up.png"))
     shard = stage(ShardTask("s", entries))
     assert [record.status for record in shard.images] == ["failed", "annotated"]
     assert shard.images[0].reason == "RuntimeError: out of order"
     assert shard.images[0].stage == "detect"
-
-
-def test_face_ids_follow_content_detector_and_box() -> None:
-    box = (1.2, 2.4, 50.0, 60.0)
-    assert face_id_of("a", "f", box) == face_id_of("a", "f", (1.4, 2.0, 50.3, 59.8))
-    others = {
-        face_id_of("b", "f", box),
-        face_id_of("a", "g", box),
-        face_id_of("a", "f", (2.0, 2.4, 50.0, 60.0)),
-    }
-    assert face_id_of("a", "f", box) not in others
-    assert len(others) == 3
-    assert len(face_id_of("a", "f", box)) == 32
 
 
 def test_a_forgotten_image_is_rejected_under_any_name_and_its_id_not_written_down(

@@ -1,4 +1,4 @@
-"""How workers are shared out, and the envelope around a stage; whole runs are in tests/integration."""
+"""How workers are shared out, and the envelope around a stage; whole runs are in tests/pipeline/run."""
 
 from __future__ import annotations
 

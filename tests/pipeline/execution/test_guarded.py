@@ -12,8 +12,9 @@ from fake_model import CrowdAnnotator, CrowdSource
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import load_config
 from pipeline.execution.guarded import annotate_work
-from pipeline.execution.worker import annotate_stage
+from pipeline.execution.stages import WorkerSetup, annotate_stage
 from pipeline.shards.shard import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord
+from pipeline.storage.store import Storage
 
 GREY, RED, GREEN = (128, 128, 128), (255, 0, 0), (0, 255, 0)
 CONFIG = load_config(None, ["model.micro_batch=3", "workers.image_seconds=60"])
@@ -38,7 +39,8 @@ def detected(*images: list[tuple[int, int, int]]) -> DetectedShard:
 
 def guarded(shard: DetectedShard) -> AnnotatedShard:
     made = pickle.dumps(partial(annotate_work, CrowdSource(), "cpu", 1))
-    result: AnnotatedShard = annotate_stage(CONFIG, CrowdSource(), "cpu", 1, "fingerprint", made)(shard)
+    setup = WorkerSetup(CONFIG, CrowdSource(), Storage("unused"), "fingerprint")
+    result: AnnotatedShard = annotate_stage(setup, "cpu", 1, made)(shard)
     return result
 
 

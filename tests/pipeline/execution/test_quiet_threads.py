@@ -66,9 +66,10 @@ def work():
 '''
 module = {"__name__": "ray.data._internal.late", "ray": ray, "time": time}
 exec(code, module)
+late = threading.Thread(target=module["work"], daemon=True)
 with cluster():
-    threading.Thread(target=module["work"], daemon=True).start()
-time.sleep(3)
+    late.start()
+late.join()
 print("the end")
 """
 

@@ -19,7 +19,7 @@ from pipeline.execution.sandbox import Death, Sandbox, SandboxError
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    made = Sandbox(pickle.dumps(deadly), seconds=20)
+    made = Sandbox(pickle.dumps(deadly), seconds=120)
     yield made
     made.close()
 
@@ -46,11 +46,11 @@ def test_a_killer_costs_itself_alone(sandbox: Sandbox, item: str, reason: str) -
 
 
 def test_what_never_returns_is_stopped() -> None:
-    sandbox = Sandbox(pickle.dumps(deadly), seconds=2)
+    sandbox = Sandbox(pickle.dumps(deadly), seconds=5)
     results = list(sandbox.map([1, "hang", 3]))
     sandbox.close()
     assert results[0][0] == 2
-    assert results[1] == Death("took longer than 2 s (workers.image_seconds): stopped")
+    assert results[1] == Death("took longer than 5 s (workers.image_seconds): stopped")
     assert results[2][0] == 6
 
 
@@ -62,7 +62,7 @@ def test_a_death_from_outside_costs_nothing(sandbox: Sandbox, tmp_path: Path) ->
 
 
 def test_work_that_cannot_be_made_says_why() -> None:
-    sandbox = Sandbox(pickle.dumps(unable), seconds=20)
+    sandbox = Sandbox(pickle.dumps(unable), seconds=120)
     with pytest.raises(SandboxError, match="OSError: no weights"):
         list(sandbox.map([1]))
 
@@ -77,13 +77,13 @@ def test_the_child_goes_when_the_parent_is_killed() -> None:
     reader, writer = os.pipe()
     parent = os.fork()
     if parent == 0:
-        _, pid = next(Sandbox(pickle.dumps(deadly), seconds=20).map([1, 2]))
+        _, pid = next(Sandbox(pickle.dumps(deadly), seconds=120).map([1, 2]))
         os.write(writer, str(pid).encode())
         signal.pause()
     child = int(os.read(reader, 20))
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    wait_until_gone([child], 20)
+    wait_until_gone([child], 120)
 
 
 def test_large_results_pass(sandbox: Sandbox) -> None:
@@ -91,7 +91,7 @@ def test_large_results_pass(sandbox: Sandbox) -> None:
 
 
 def test_the_factory_may_carry_arguments() -> None:
-    sandbox = Sandbox(pickle.dumps(partial(deadly, 10)), seconds=20)
+    sandbox = Sandbox(pickle.dumps(partial(deadly, 10)), seconds=120)
     value: Any = next(sandbox.map([2]))[0]
     sandbox.close()
     assert value == 20

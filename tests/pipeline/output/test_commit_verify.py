@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import trimesh
 from fake_model import FakeAnnotator
+from manifests import add_shards
 
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import RunConfig
 from pipeline.output.commit import commit_shard, committed_shards, read_commit
-from pipeline.output.meshes import members, pack
-from pipeline.shards.manifest import ShardLoader, extend_manifest, read_manifest
+from pipeline.output.meshes import pack_meshes, tar_names
+from pipeline.shards.manifest import ShardLoader
 from pipeline.shards.shard import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord, MeshData
 from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
@@ -51,7 +52,7 @@ def output(tmp_path: Path) -> Path:
     """Two shards of three images each, all committed."""
     storage = Storage(str(tmp_path))
     entries = [Entry(f"/photos/{name}.png", 9, "1") for name in "abcdef"]
-    manifest = extend_manifest(storage, read_manifest(storage), entries, 3)
+    manifest = add_shards(storage, entries, 3)
     load = ShardLoader(storage)
     for ref in manifest.shards:
         commit_shard(storage, annotated(ref.shard, list(load(ref).images)), PRINT)
@@ -114,7 +115,7 @@ def test_pandas_reads_the_tables(output: Path) -> None:
 
 def test_meshes_open_in_trimesh(output: Path) -> None:
     data = (output / "meshes" / f"{SHARD}.tar").read_bytes()
-    assert members(data) == ["facea.glb", "faceb.glb"]
+    assert tar_names(data) == ["facea.glb", "faceb.glb"]
     import tarfile
 
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -129,8 +130,8 @@ def test_meshes_open_in_trimesh(output: Path) -> None:
 def test_packs_are_deterministic() -> None:
     vertices = np.zeros((2, 3, 3), np.float32)
     meshes = MeshData(["b", "a"], vertices, np.zeros((2, 3, 3), np.uint8), np.array([[0, 1, 2]]))
-    assert pack(meshes) == pack(meshes)
-    assert members(pack(meshes)) == ["a.glb", "b.glb"]
+    assert pack_meshes(meshes) == pack_meshes(meshes)
+    assert tar_names(pack_meshes(meshes)) == ["a.glb", "b.glb"]
 
 
 def test_status_counts_from_the_commits(output: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fake_model import FakeAnnotator, FakeSource
+from manifests import add_shards
 
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import load_config
@@ -17,9 +18,8 @@ from pipeline.errors import UsageError
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import existing_run, write_record
 from pipeline.photos.training_crops import cut_photos
-from pipeline.run.fingerprint import fingerprints
-from pipeline.run.setup import new_record
-from pipeline.shards.manifest import ShardLoader, extend_manifest, read_manifest
+from pipeline.run.setup import new_record, set_up
+from pipeline.shards.manifest import ShardLoader
 from pipeline.sources import Listing
 from pipeline.sources.samples import collect
 from pipeline.storage.locations import local_path
@@ -39,12 +39,11 @@ def test_every_face_large_enough_is_cut_wider(tmp_path: Path) -> None:
 def annotate(photos: Path, output: Path, overrides: list[str]) -> Storage:
     """A run without Ray: what the stages do, one after the other."""
     config, source, storage = load_config(None, overrides), FakeSource(), Storage(str(output))
-    parts = fingerprints(config, source.digest)
-    write_record(storage, new_record(config, source, parts))
+    write_record(storage, new_record(set_up(config, source)))
     fingerprint = str(existing_run(storage)["fingerprint"])
     entries = [entry for chunk in Listing(str(photos)) for entry in chunk]
     detect = DetectAndCrop(config, source.crop_size)
-    after = extend_manifest(storage, read_manifest(storage), entries, len(entries))
+    after = add_shards(storage, entries, len(entries))
     for task in map(ShardLoader(storage), after.shards):
         found = gathered(task.shard, detect.each(task), source.crop_size)
         commit_shard(storage, AnnotateFaces(config, FakeAnnotator(), fingerprint)(found), fingerprint)

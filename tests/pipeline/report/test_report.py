@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_output import BACKGROUND, SHARD, write_synthetic_output
 
+from facegpt.library.pictures import crop_transform, draw_pictures, render_face
 from facegpt.morphable import bundled
 from facegpt.photo.crop import cut
 from pipeline.errors import UsageError
 from pipeline.report import write_report
 from pipeline.report.figures import Segment, histogram, stacked_bar
-from pipeline.report.pictures import pictures, rendered, to_side
-from pipeline.report.read import choose, read_output, whole_rows
+from pipeline.report.read import choose_faces, read_report_data, read_rows
 
 OTHERS = [
     {"status": "no_face", "stage": "detect", "reason": None},
@@ -89,10 +89,10 @@ def test_four_pictures_for_each_face_and_no_address_outside(output: Path) -> Non
 @pytest.mark.parametrize("index", range(4))
 def test_the_reconstruction_lies_on_the_photo(output: Path, index: int) -> None:
     """The synthetic photo *is* the rendering of these parameters, so every convention shows as an error here."""
-    read = read_output(str(output))
-    row = whole_rows(read, [index])[0]
+    read = read_report_data(str(output))
+    row = read_rows(read, [index])[0]
     photo = np.asarray(Image.open(row["uri"]).convert("RGB"))
-    drawn = pictures(bundled(), row, photo)
+    drawn = draw_pictures(bundled(), row, photo)
     made = {name: np.asarray(image, dtype=np.float64) for name, image in drawn.items()}
     assert _distance(made["reconstruction"], made["photo"]) < 3.3
     assert np.abs(made["landmarks"] - made["photo"]).max() > 60
@@ -100,12 +100,14 @@ def test_the_reconstruction_lies_on_the_photo(output: Path, index: int) -> None:
 
 
 def test_one_pixel_beside_is_told_from_right(output: Path) -> None:
-    row = whole_rows(read_output(str(output)), [2])[0]
-    crop = Image.fromarray(cut(np.asarray(Image.open(row["uri"]).convert("RGB")), to_side(row, 224), 224))
+    row = read_rows(read_report_data(str(output)), [2])[0]
+    crop = Image.fromarray(
+        cut(np.asarray(Image.open(row["uri"]).convert("RGB")), crop_transform(row, 224), 224)
+    )
     photo = np.asarray(crop, dtype=np.float64)
-    right = _distance(np.asarray(rendered(bundled(), row, crop), dtype=np.float64), photo)
+    right = _distance(np.asarray(render_face(bundled(), row, crop), dtype=np.float64), photo)
     row["translation"][0] += 1 / 224 * 0.9 / 4.5
-    beside = _distance(np.asarray(rendered(bundled(), row, crop), dtype=np.float64), photo)
+    beside = _distance(np.asarray(render_face(bundled(), row, crop), dtype=np.float64), photo)
     assert beside > right + 0.2
 
 
@@ -143,17 +145,17 @@ def test_the_number_of_faces_is_bounded(output: Path) -> None:
 def test_choose_takes_the_worst_and_spaces_the_rest_evenly() -> None:
     quality = np.random.default_rng(1).permutation(1000) / 1000
     faces = pa.table({"quality": quality})
-    chosen = choose(faces, shown=48)
+    chosen = choose_faces(faces, shown=48)
     assert len(chosen) == len(set(chosen)) == 48
     assert set(np.argsort(quality)[:12].tolist()) <= set(chosen)
     assert (np.diff(quality[chosen]) < 0).all()
     others = sorted(set(chosen) - set(np.argsort(quality)[:12].tolist()))
     assert np.diff(others).max() < 2 * 1000 / 36
-    assert chosen == choose(faces, shown=48)
+    assert chosen == choose_faces(faces, shown=48)
 
 
 def test_choose_takes_all_when_they_are_few() -> None:
-    assert choose(pa.table({"quality": [0.1, float("nan"), 0.9]})) == [2, 0, 1]
+    assert choose_faces(pa.table({"quality": [0.1, float("nan"), 0.9]})) == [2, 0, 1]
 
 
 def test_a_run_without_a_commit_has_a_report(tmp_path: Path) -> None:

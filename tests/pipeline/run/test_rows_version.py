@@ -11,6 +11,7 @@ from pipeline.run.fingerprint import FORMER_CODE, ROWS_VERSION
 
 SOURCES = (
     "facegpt/language",
+    "facegpt/library/row.py",
     "facegpt/model",
     "facegpt/morphable/bundled.py",
     "facegpt/morphable/face_model.py",

@@ -18,6 +18,7 @@ from pipeline.detect.stage import DetectAndCrop
 from pipeline.errors import UsageError
 from pipeline.execution import cluster as ray_cluster
 from pipeline.execution import graph
+from pipeline.execution.stages import WorkerSetup
 from pipeline.output.commit import commit_shard
 from pipeline.run import annotate as run_module
 from pipeline.run.annotate import annotate
@@ -40,14 +41,12 @@ def waves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def cluster() -> Iterator[tuple[float, float]]:
         yield 2.0, 0.0
 
-    def execute(
-        refs: list[ShardRef], config: Any, source: Any, storage: Any, fingerprint: str, *rest: Any
-    ) -> Any:
+    def execute(refs: list[ShardRef], setup: WorkerSetup, *_: Any, **__: Any) -> Any:
         executed.append(len(refs))
-        load, detect = ShardLoader(storage), DetectAndCrop(config, source.crop_size)
-        say = AnnotateFaces(config, source.load("cpu"), fingerprint)
+        load, detect = ShardLoader(setup.storage), DetectAndCrop(setup.config, setup.source.crop_size)
+        label = AnnotateFaces(setup.config, setup.source.load("cpu"), setup.fingerprint)
         for ref in refs:
-            yield commit_shard(storage, say(detect(load(ref))), fingerprint)
+            yield commit_shard(setup.storage, label(detect(load(ref))), setup.fingerprint)
 
     monkeypatch.setattr(ray_cluster, "cluster", cluster)
     monkeypatch.setattr(graph, "execute", execute)
@@ -80,14 +79,14 @@ def test_an_error_in_mid_listing_is_told_after_the_work_that_was_found(
         assert gate.wait(60)
         raise UsageError("cannot read the folder x: Permission denied")
 
-    def opens(*arguments: Any) -> Iterator[Any]:
-        yield from execute(*arguments)
+    def opens(*arguments: Any, **flags: Any) -> Iterator[Any]:
+        yield from execute(*arguments, **flags)
         gate.set()
 
     with monkeypatch.context() as patched:
         patched.setattr(Listing, "__iter__", breaks)
         patched.setattr(graph, "execute", opens)
-        patched.setattr(feed_module, "GRACE", 0.0)
+        patched.setattr(feed_module, "SETTLE_SECONDS", 0.0)
         with pytest.raises(
             UsageError, match=r"cannot read the folder x: .*\(4 images that were found before are done"
         ):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.config import ShardConfig
 from pipeline.shards.cutter import PART_IMAGES, Cutter
-from pipeline.shards.manifest import ShardLoader, read_known, read_manifest
+from pipeline.shards.manifest import ShardLoader, read_digests, read_manifest
 from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
 
@@ -62,9 +62,9 @@ def test_a_container_is_whole_once_its_last_image_is_written(tmp_path: Path) -> 
     storage, clock = Storage(str(tmp_path)), Clock()
     cutter = Cutter(storage, 0, 1, ShardConfig(), clock)
     assert cutter.add(entries(24), [Entry("/a.tar", 1, "1")])
-    assert read_known(storage)[1] == set()
+    assert read_digests(storage)[1] == set()
     cutter.finish()
-    assert len(read_known(storage)[1]) == 1
+    assert len(read_digests(storage)[1]) == 1
 
 
 def test_no_shard_holds_a_uri_twice(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_what_shall_be_skipped_is_in_no_shard(photos: Path, tmp_path: Path) -> N
 def test_anew_takes_no_notice_of_the_manifest(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     fed(output, photos)
-    assert len(fed(output, photos, anew=True)) == 10
+    assert len(fed(output, photos, ignore_manifest=True)) == 10
 
 
 def test_a_list_with_duplicate_lines_gives_each_image_once(photos: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_written_before_the_start(photos: Path, tmp_path: Path) -> No
     with Feed(Storage(str(tmp_path / "out")), str(photos), CONFIG) as feed:
         assert feed.wait()
         feed.settle()
-        assert (feed.is_listed, feed.fresh, feed.counts.found) == (True, 10, 10)
+        assert (feed.is_listed, feed.new_images, feed.counts.images) == (True, 10, 10)
         assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out").exists()
 
@@ -110,8 +110,8 @@ class Slow:
         self.chunks = chunks
         self.error = error
         self.gates = [threading.Event() for _ in range(len(chunks) + 1)]
-        monkeypatch.setattr(feed_module, "GRACE", 0.0)
-        monkeypatch.setattr(feed_module, "PATIENCE", 0.01)
+        monkeypatch.setattr(feed_module, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setattr(feed_module, "FLUSH_SECONDS", 0.01)
         monkeypatch.setattr(feed_module.Listing, "__iter__", lambda listing: self.run())
 
     def run(self) -> Iterator[list[Entry]]:
@@ -150,7 +150,7 @@ def test_work_starts_before_the_listing_ends(
 def test_shards_that_are_cut_are_written_when_nobody_has_work(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutter_module, "PACE", 10.0)
+    monkeypatch.setattr(cutter_module, "WRITE_SHARE", 10.0)
     slow = Slow(monkeypatch, ["a", "b"], ["c", "d"])
     with Feed(Storage(str(tmp_path / "out")), str(photos), CONFIG) as feed:
         feed.start(1)
@@ -203,7 +203,7 @@ def test_an_error_before_the_start_writes_nothing(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(monkeypatch, ["a", "b", "c"], error="cannot read the folder x")
-    monkeypatch.setattr(feed_module, "GRACE", 60.0)
+    monkeypatch.setattr(feed_module, "SETTLE_SECONDS", 60.0)
     slow.allow(0, 1)
     with (
         pytest.raises(UsageError, match="cannot read the folder x"),
@@ -243,8 +243,8 @@ def test_a_known_tar_is_not_opened_again_and_a_changed_one_is(
     from pipeline.sources import listing
 
     opened: list[str] = []
-    images = listing.tar_images
-    monkeypatch.setattr(listing, "tar_images", lambda one: (opened.append(one.uri[-5:]), images(one))[1])
+    images = listing.list_tar
+    monkeypatch.setattr(listing, "list_tar", lambda one: (opened.append(one.uri[-5:]), images(one))[1])
     assert fed(output, photos) == []
     assert opened == []
     write_tar(photos / "b.tar", [("b0.jpg", b"x"), ("b9.jpg", b"x")])

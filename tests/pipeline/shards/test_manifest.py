@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from manifests import add_shards
 
 from pipeline.config import ShardConfig
-from pipeline.shards.digests import digest
+from pipeline.shards.digests import entry_digest
 from pipeline.shards.manifest import (
     Manifest,
     ShardLoader,
-    extend_manifest,
-    read_known,
+    read_digests,
     read_manifest,
     shard_size,
     write_part,
@@ -42,7 +42,11 @@ def test_shards_keep_the_workers_busy_within_bounds() -> None:
 
 def test_every_image_is_in_one_shard_and_the_manifest_reads_back(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
-    written = extend_manifest(storage, read_manifest(storage), entries(*"abcdefg"), 3)
+    tasks = [
+        ShardTask(f"0000-00000{number}", tuple(entries(*names)))
+        for number, names in enumerate(("abc", "def", "g"))
+    ]
+    written = Manifest(tuple(write_part(storage, 0, 0, tasks)), generations=1)
     assert images(storage, written) == {
         "0000-000000": entries(*"abc"),
         "0000-000001": entries(*"def"),
@@ -51,14 +55,13 @@ def test_every_image_is_in_one_shard_and_the_manifest_reads_back(tmp_path: Path)
     assert [ref.n_images for ref in written.shards] == [3, 3, 1]
     assert written.n_images == 7
     assert read_manifest(storage) == written
-    assert extend_manifest(storage, written, [], 16) is written
 
 
 def test_a_later_generation_goes_on_after_parts_that_a_dead_run_left(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     for part in range(2):
         write_part(storage, 0, part, [ShardTask(f"0000-00000{part}", tuple(entries("ab"[part])))])
-    manifest = extend_manifest(storage, read_manifest(storage), entries("c"), 16)
+    manifest = add_shards(storage, entries("c"), 16)
     assert [ref.shard for ref in manifest.shards] == ["0000-000000", "0000-000001", "0001-000000"]
     assert [ref.manifest_key for ref in manifest.shards] == [
         "manifest/0000-00000.parquet",
@@ -71,11 +74,11 @@ def test_a_later_generation_goes_on_after_parts_that_a_dead_run_left(tmp_path: P
 
 def test_what_a_manifest_knows_is_known_by_uri_size_and_etag(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
-    extend_manifest(storage, read_manifest(storage), entries("a", "b"), 16)
-    known, _ = read_known(storage)
+    add_shards(storage, entries("a", "b"), 16)
+    digests, _ = read_digests(storage)
     changed = [*entries("a", etag="2"), Entry("/photos/a.png", 11, "1"), Entry("/photos/a.png", None, "1")]
-    assert known.unknown([*entries("a", "b"), *changed]) == changed
-    assert known.unknown(changed) == []
+    assert digests.add_new([*entries("a", "b"), *changed]) == changed
+    assert digests.add_new(changed) == []
 
 
 def test_containers_that_were_read_whole_are_known(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_containers_that_were_read_whole_are_known(tmp_path: Path) -> None:
     container = Entry("/photos/a.tar", 10, "1")
     write_part(storage, 0, 0, [ShardTask("0000-000000", tuple(entries("a")))], [container])
     write_part(storage, 0, 1, [ShardTask("0000-000001", tuple(entries("b")))])
-    assert read_known(storage)[1] == {digest(container)}
+    assert read_digests(storage)[1] == {entry_digest(container)}
 
 
 def test_a_manifest_with_several_shards_in_a_row_group_is_read(tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_a_manifest_with_several_shards_in_a_row_group_is_read(tmp_path: Path) -
 
 def test_a_manifest_that_does_not_hold_the_shard_is_an_error(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
-    (ref,) = extend_manifest(storage, read_manifest(storage), entries("a"), 16).shards
+    (ref,) = add_shards(storage, entries("a"), 16).shards
     write_part(storage, 0, 0, [ShardTask("0000-000009", tuple(entries("b")))])
     with pytest.raises(ValueError, match="holds 0 images of 0000-000000, not 1"):
         ShardLoader(storage)(ref)

@@ -30,7 +30,7 @@ def test_a_folder_is_listed_to_the_bottom_by_extension(tmp_path: Path) -> None:
     listing = Listing(str(tmp_path))
     images = [entry for chunk in listing for entry in chunk]
     assert names(images, tmp_path) == ["a/c.png", "a/d/e.webp", "b.JPG", "f.heic"]
-    assert (listing.counts.found, listing.counts.ignored) == (4, 3)
+    assert (listing.counts.images, listing.counts.other_files) == (4, 3)
     assert all(entry.size == len(os.path.relpath(entry.uri, tmp_path)) for entry in images)
 
 

@@ -8,19 +8,19 @@ import tarfile
 import pytest
 from tars import tar_bytes
 
-from pipeline.sources.tar import Member, TarError, members
+from pipeline.sources.tar import TarError, TarMember, read_members
 
 LONG = "folder/" * 30 + "photo.jpg"
 STRANGE = "ünï/photo.jpg"
 
 
-def found(data: bytes) -> list[Member]:
-    return list(members(lambda offset, length: data[offset : offset + length], len(data)))
+def found(data: bytes) -> list[TarMember]:
+    return list(read_members(lambda offset, length: data[offset : offset + length], len(data)))
 
 
-def until_damage(data: bytes) -> tuple[list[Member], TarError]:
-    whole: list[Member] = []
-    source = members(lambda offset, length: data[offset : offset + length], len(data))
+def until_damage(data: bytes) -> tuple[list[TarMember], TarError]:
+    whole: list[TarMember] = []
+    source = read_members(lambda offset, length: data[offset : offset + length], len(data))
     with pytest.raises(TarError) as caught:
         whole.extend(source)
     return whole, caught.value
@@ -31,7 +31,7 @@ def test_members_lie_where_tarfile_finds_them(kind: int) -> None:
     long = "a/" * 60 + "b.jpg" if kind == tarfile.USTAR_FORMAT else LONG
     data = tar_bytes([("a.jpg", b"x" * 513), (long, b""), (STRANGE, b"y" * 1024), ("b.txt", b"z")], kind)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        expected = [Member(one.name.encode(), one.offset_data, one.size) for one in tar]
+        expected = [TarMember(one.name.encode(), one.offset_data, one.size) for one in tar]
     assert found(data) == expected
     assert [member.name.decode() for member in found(data)] == ["a.jpg", long, STRANGE, "b.txt"]
 
@@ -55,7 +55,9 @@ def test_a_size_in_base_256_and_one_in_a_pax_header_are_read() -> None:
         member = tarfile.TarInfo("a.jpg")
         member.size = large
         header = member.tobuf(format=kind)
-        one = next(members(lambda offset, length, header=header: header[offset : offset + length], 2 * large))  # type: ignore[misc]
+        one = next(
+            read_members(lambda offset, length, header=header: header[offset : offset + length], 2 * large)
+        )  # type: ignore[misc]
         assert (one.size, one.offset) == (large, len(header))
 
 
@@ -116,5 +118,5 @@ def test_a_name_of_a_gigabyte_is_not_read() -> None:
         return member.tobuf(tarfile.GNU_FORMAT)[offset : offset + length]
 
     with pytest.raises(TarError, match="1,073,741,824 bytes"):
-        list(members(read, 2**31))
+        list(read_members(read, 2**31))
     assert max(asked) == 512

@@ -12,9 +12,9 @@ from tars import tar_bytes, write_tar
 
 from pipeline.errors import UsageError
 from pipeline.sources import Fetcher, Listing
-from pipeline.sources.blobs import stored
 from pipeline.sources.fetch import CAPTION_CHARACTERS
-from pipeline.sources.webdataset import MOST_OF_A_SAMPLE, _entries, sample_key
+from pipeline.sources.ranges import stat_uri
+from pipeline.sources.webdataset import MAX_SAMPLE_IMAGES, _entries, sample_key
 from pipeline.storage.locations import Entry
 
 FETCH = Fetcher(10_000)
@@ -37,7 +37,7 @@ def test_each_image_is_an_entry_that_reads_exactly_its_bytes(tmp_path: Path) -> 
         Entry(f"{path}!/x/1.jpg", 3, f"{mtime}@512"),
         Entry(f"{path}!/x/2.PNG", 4, f"{mtime}@1536"),
     ]
-    assert listing.counts.ignored == 2
+    assert listing.counts.other_files == 2
     assert said(entries) == {"x/1.jpg": (b"one", None), "x/2.PNG": (b"twos", None)}
 
 
@@ -105,8 +105,8 @@ def test_a_tar_of_one_endless_sample_is_not_held_in_memory(tmp_path: Path) -> No
         furthest[0] = max(furthest[0], offset)
         return data[offset : offset + length]
 
-    next(_entries(stored(str(path)), read, len(data)))
-    assert furthest[0] <= 1024 * MOST_OF_A_SAMPLE
+    next(_entries(stat_uri(str(path)), read, len(data)))
+    assert furthest[0] <= 1024 * MAX_SAMPLE_IMAGES
 
 
 def test_damage_is_a_row_of_its_own_and_nothing_before_it_is_lost(tmp_path: Path) -> None:

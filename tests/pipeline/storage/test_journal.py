@@ -15,8 +15,8 @@ from small_output import Death, MortalStorage, annotated, contents, entry, make_
 
 from pipeline.errors import UsageError
 from pipeline.output.amend import amend_shard
-from pipeline.output.meshes import members
-from pipeline.storage.journal import finish, pending, replay, rewriting
+from pipeline.output.meshes import tar_names
+from pipeline.storage.journal import finish_rewrite, pending_rewrites, replay_journal, rewrite_atomically
 from pipeline.storage.store import Storage
 from pipeline.upkeep.forget import forget
 from pipeline.upkeep.verify import verify
@@ -86,14 +86,14 @@ def test_whenever_it_dies_all_or_nothing_has_changed(
         mortal = MortalStorage(storage.root, operation, after)
         if not died(mortal, change):
             break
-        was_pending = bool(pending(storage))
+        was_pending = bool(pending_rewrites(storage))
         if was_pending:
             assert any("a change was interrupted" in line for line in verify(storage, fingerprint).problems)
         # The one that finishes it may die as well, anywhere.
         for second in range(1, 100):
-            if not died(MortalStorage(storage.root, second, after), replay):
+            if not died(MortalStorage(storage.root, second, after), replay_journal):
                 break
-        assert replay(storage) == []
+        assert replay_journal(storage) == []
         assert verify(storage, fingerprint).problems == []
         state = settled(storage)
         assert state in (old, new)
@@ -114,7 +114,7 @@ def died(storage: MortalStorage, change: Callable[[Storage], object]) -> bool:
 
 def write_all(storage: Storage, name: str, also: Callable[[], object], *data: bytes) -> None:
     """Changes images/NAME.0, images/NAME.1, ..."""
-    with rewriting(storage, name) as changes:
+    with rewrite_atomically(storage, name) as changes:
         for number, one in enumerate(data):
             changes.write(f"images/{name}.{number}", one)
         also()
@@ -128,7 +128,7 @@ def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_block_that_says_nothing_writes_nothing(tmp_path: Path) -> None:
-    with rewriting(Storage(str(tmp_path)), "x"):
+    with rewrite_atomically(Storage(str(tmp_path)), "x"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -140,9 +140,9 @@ def test_finishing_one_change_leaves_another_alone(tmp_path: Path) -> None:
         with pytest.raises(Death):
             write_all(MortalStorage(str(tmp_path), 2, True), name, lambda: None, name.encode())
     assert storage.keys("images") == []
-    finish(storage, "0000-000001")
+    finish_rewrite(storage, "0000-000001")
     assert storage.keys("images") == ["images/0000-000001.0"]
-    assert replay(storage) == ["finished a change of 1 files that had been interrupted"]
+    assert replay_journal(storage) == ["finished a change of 1 files that had been interrupted"]
     assert storage.keys("images") == ["images/0000-000001.0", "images/0000-000010.0"]
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_journal_is_one_line_and_changes_nothing(tmp_path: Path, damag
     storage.write("images/x.0", b"old")
     with pytest.raises(Death):
         write_all(MortalStorage(storage.root, 3, True), "x", lambda: None, b"new", b"newer")
-    (key,) = pending(storage)
+    (key,) = pending_rewrites(storage)
     record = json.loads(storage.read(key))
     if damage == "lost":
         storage.delete([record["write"][1]["staged"]])
@@ -166,7 +166,7 @@ def test_a_damaged_journal_is_one_line_and_changes_nothing(tmp_path: Path, damag
         record["write"][0]["path"] = "../b"
         storage.write(key, json.dumps(record).encode())
     with pytest.raises(UsageError, match="remove it by hand") as caught:
-        replay(storage)
+        replay_journal(storage)
     assert "\n" not in str(caught.value)
     assert storage.read("images/x.0") == b"old"
     assert storage.keys("images") == ["images/x.0"]
@@ -191,7 +191,7 @@ def test_amended_rows_take_their_places_and_all_others_stay(tmp_path: Path) -> N
     ]
     assert [row for row in faces if "/x" not in row["uri"]] == before[1]
     after = (tmp_path / "meshes" / f"{SHARD}.tar").read_bytes()
-    assert set(members(pack)) < set(members(after))
+    assert set(tar_names(pack)) < set(tar_names(after))
     assert verify(storage, fingerprint).line == "OK: 6 images, 8 faces, 8 meshes"
     amend(storage)
     assert tables(storage) == (images, faces)

@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_written_to_is_one_clear_line(tmp_path: Path) -> 
 
 
 def test_who_is_dead() -> None:
-    me = Holder.me()
+    me = Holder.this_process()
     assert not is_dead(me)
     assert is_dead(replace(me, birth="an earlier process with my number"))
     elsewhere = replace(me, host="elsewhere")
@@ -91,7 +91,7 @@ def test_who_is_dead() -> None:
 
 
 def test_records_that_are_none_are_told_apart() -> None:
-    me = Holder.me()
+    me = Holder.this_process()
     assert Holder.parse(json.dumps(asdict(me)).encode()) == me
     assert Holder.parse(b"") is None
     assert Holder.parse(b"[1]") is None

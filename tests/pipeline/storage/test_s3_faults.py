@@ -13,6 +13,7 @@ import pytest
 from faulty_store import KINDS, Faults, FaultyStore
 from images import encoded
 from listing import listed, tasks_of
+from manifests import add_shards
 from PIL import Image
 from s3_secrets import SECRET_KEY, environment, leaks
 
@@ -25,11 +26,9 @@ from pipeline.errors import UsageError
 from pipeline.execution.worker import Worker
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import read_record, write_record
-from pipeline.run.setup import new_record
-from pipeline.shards.manifest import extend_manifest, read_manifest
+from pipeline.run.setup import new_record, set_up
 from pipeline.shards.shard import ShardTask
 from pipeline.storage import locations
-from pipeline.storage import store as storage_module
 from pipeline.storage.locations import read_uri
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import LOCK, Storage, is_refusal
@@ -67,23 +66,23 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 def bucket(upstream: str, connect: Connect) -> Iterator[str]:
     """A bucket with `IMAGES` images, one of which is none."""
     connect(upstream)
-    filesystem = storage_module.s3()
+    filesystem = locations.s3()
     filesystem.mkdir(BUCKET)
     for index in range(IMAGES):
         data = encoded(Image.new("RGB", (64 + index, 48), (9 * index, 99, 9)))
         filesystem.pipe_file(f"{BUCKET}/in/{index:03d}.png", data if index else b"no image")
     yield BUCKET
     connect(upstream)
-    storage_module.s3().rm(BUCKET, recursive=True)
+    locations.s3().rm(BUCKET, recursive=True)
 
 
 def annotated(output: str) -> Storage:
     """Every stage in this process, from the listing to the commits."""
     storage, source = Storage(output), NullSource()
     assert read_record(storage) is None
-    write_record(storage, new_record(CONFIG, source, {}))
+    write_record(storage, new_record(set_up(CONFIG, source)))
     images = listed(f"s3://{BUCKET}/in")
-    extend_manifest(storage, read_manifest(storage), images, 5)
+    add_shards(storage, images, 5)
     detect = DetectAndCrop(CONFIG, source.crop_size)
     annotate = AnnotateFaces(CONFIG, source.load("cpu"), "print")
     for task in tasks_of(storage):
@@ -127,7 +126,7 @@ def test_a_dropped_upload_is_sent_again_whole(
         assert store.given["drop"] >= (3 if size > 2**20 else 1)
     connect(upstream)
     assert Storage(f"s3://{bucket}").read("large") == data
-    uploads = storage_module.s3().call_s3("list_multipart_uploads", Bucket=bucket)
+    uploads = locations.s3().call_s3("list_multipart_uploads", Bucket=bucket)
     assert "Uploads" not in uploads
 
 
@@ -259,12 +258,12 @@ def test_retries_are_set_and_the_environment_may_set_others(
     upstream: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(upstream)
-    config = storage_module.s3().s3._client_config
+    config = locations.s3().s3._client_config
     assert config.retries == {"mode": "legacy", "total_max_attempts": locations.ATTEMPTS}
     assert (config.connect_timeout, config.read_timeout) == (10, 60)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     connect(upstream)
-    assert storage_module.s3().s3._client_config.retries["total_max_attempts"] == 2
+    assert locations.s3().s3._client_config.retries["total_max_attempts"] == 2
 
 
 def test_the_faults_are_the_same_for_the_same_seed(tmp_path: Path) -> None:

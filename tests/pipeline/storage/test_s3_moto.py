@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from fake_model import FakeAnnotator
 from listing import listed
+from manifests import add_shards
 from mock_s3 import connect, disconnect, mock_s3
 from s3_secrets import environment
 from small_output import (
@@ -36,10 +37,10 @@ from pipeline.errors import UsageError
 from pipeline.output.amend import amend_shard
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import read_record
-from pipeline.shards.manifest import ShardLoader, extend_manifest, read_manifest
+from pipeline.shards.manifest import ShardLoader, read_manifest
 from pipeline.sources import Fetcher, Listing, remote
-from pipeline.storage import store as storage_module
-from pipeline.storage.journal import pending, replay
+from pipeline.storage import locations
+from pipeline.storage.journal import pending_rewrites, replay_journal
 from pipeline.storage.locations import Entry
 from pipeline.storage.lock import Holder, birth_of, run_lock
 from pipeline.storage.store import LOCK, Storage
@@ -58,7 +59,7 @@ def endpoint() -> Iterator[str]:
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, photos: Path) -> Iterator[str]:
     """A bucket with two photos, a text and something else; the server is known by the environment alone."""
     connect(environment(endpoint), monkeypatch)
-    filesystem = storage_module.s3()
+    filesystem = locations.s3()
     filesystem.mkdir("photos-bucket")
     for key, name in (("a/group.jpg", "group.jpg"), ("a/b/cat.png", "cat.png")):
         filesystem.pipe_file(f"photos-bucket/in/{key}", (photos / name).read_bytes())
@@ -75,10 +76,10 @@ def test_a_prefix_is_listed_with_sizes_and_etags(bucket: str) -> None:
     images = [entry for chunk in listing for entry in chunk]
     names = [entry.uri.removeprefix(f"s3://{bucket}/in/") for entry in images]
     assert names == ["a/b/cat.png", "a/group.jpg", "bad.jpg"]
-    assert listing.counts.ignored == 1
+    assert listing.counts.other_files == 1
     assert all(entry.etag and '"' not in entry.etag for entry in images)
     assert images[2].size == 8
-    storage_module.s3().pipe_file(f"{bucket}/in/bad.jpg", b"no image again")
+    locations.s3().pipe_file(f"{bucket}/in/bad.jpg", b"no image again")
     assert listed(f"s3://{bucket}/in")[2] != images[2]
 
 
@@ -100,7 +101,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def _put(bucket: str, keys: list[str]) -> set[str]:
     for key in keys:
-        storage_module.s3().pipe_file(f"{bucket}/{key}", b"x")
+        locations.s3().pipe_file(f"{bucket}/{key}", b"x")
     return {f"s3://{bucket}/{key}" for key in keys}
 
 
@@ -145,19 +146,19 @@ def test_a_tar_on_s3_is_listed_by_its_headers_and_read_by_ranges(
         ("3.jpg", b"z" * 100),
     ]
     data = tar_bytes(photos)
-    storage_module.s3().pipe_file(f"{bucket}/tars/a.tar", data)
-    storage_module.s3().pipe_file(f"{bucket}/tars/cut.tar", data[:250_000])
-    storage_module.s3().pipe_file(f"{bucket}/tars/old.tar.gz", b"x")
+    locations.s3().pipe_file(f"{bucket}/tars/a.tar", data)
+    locations.s3().pipe_file(f"{bucket}/tars/cut.tar", data[:250_000])
+    locations.s3().pipe_file(f"{bucket}/tars/old.tar.gz", b"x")
     read = []
-    cat = storage_module.s3().cat_file
+    cat = locations.s3().cat_file
     monkeypatch.setattr(
-        storage_module.s3(),
+        locations.s3(),
         "cat_file",
         lambda path, start=None, end=None: (read.append(end - start), cat(path, start=start, end=end))[1],
     )
     alone = listed(f"s3://{bucket}/tars/a.tar")
     assert sum(read) < len(data) / 2
-    etag = storage_module.s3().info(f"{bucket}/tars/a.tar")["ETag"].strip('"')
+    etag = locations.s3().info(f"{bucket}/tars/a.tar")["ETag"].strip('"')
     assert alone[0] == Entry(f"s3://{bucket}/tars/a.tar!/1.jpg", 200_000, f"{etag}@512,txt@201216+4")
     found = listed(f"s3://{bucket}/tars")
     names = sorted(entry.uri.removeprefix(f"s3://{bucket}/tars/") for entry in found)
@@ -177,7 +178,7 @@ def test_a_tar_on_s3_is_listed_by_its_headers_and_read_by_ranges(
     damaged = next(entry for entry in found if entry.uri == f"s3://{bucket}/tars/cut.tar!/2.jpg")
     with pytest.raises(ValueError, match="the tar is damaged at byte"):
         fetch(damaged)
-    storage_module.s3().pipe_file(f"{bucket}/tars/a.tar", data + b"more")
+    locations.s3().pipe_file(f"{bucket}/tars/a.tar", data + b"more")
     stale = replace(alone[0], etag="0" * 32 + "@512")
     with pytest.raises(ValueError, match="changed since it was listed"):
         fetch(stale)
@@ -186,15 +187,15 @@ def test_a_tar_on_s3_is_listed_by_its_headers_and_read_by_ranges(
 def test_a_parquet_file_on_s3_is_read_by_row_groups(bucket: str) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"image": [b"a", b"b", b"c"]}), sink, row_group_size=2)
-    storage_module.s3().pipe_file(f"{bucket}/rows/a.parquet", sink.getvalue())
+    locations.s3().pipe_file(f"{bucket}/rows/a.parquet", sink.getvalue())
     fetch = Fetcher(10)
     for location in ("rows", "rows/a.parquet"):
         assert [fetch(entry).data for entry in listed(f"s3://{bucket}/{location}")] == [b"a", b"b", b"c"]
 
 
 def test_lists_on_s3_are_read(bucket: str) -> None:
-    storage_module.s3().pipe_file(f"{bucket}/lists/a.txt", b"../in/bad.jpg\ngone.png\n")
-    storage_module.s3().pipe_file(f"{bucket}/in/list.csv", b"n,uri\n1,a/group.jpg\n2,bad.jpg\n")
+    locations.s3().pipe_file(f"{bucket}/lists/a.txt", b"../in/bad.jpg\ngone.png\n")
+    locations.s3().pipe_file(f"{bucket}/in/list.csv", b"n,uri\n1,a/group.jpg\n2,bad.jpg\n")
     assert [entry.size for entry in listed(f"s3://{bucket}/lists/a.txt")][1] is None
     assert [entry.uri for entry in listed(f"s3://{bucket}/in/list.csv")] == [
         f"s3://{bucket}/in/a/group.jpg",
@@ -206,7 +207,7 @@ def test_from_photos_to_a_verified_output(bucket: str) -> None:
     output = Storage(f"s3://{bucket}/out")
     assert output.is_empty()
     images = listed(f"s3://{bucket}/in", output=output.root)
-    manifest = extend_manifest(output, read_manifest(output), images, 16)
+    manifest = add_shards(output, images, 16)
     assert read_manifest(output) == manifest
     detect = DetectAndCrop(RunConfig(), 112)
     annotate = AnnotateFaces(RunConfig(), FakeAnnotator(), "print")
@@ -215,7 +216,7 @@ def test_from_photos_to_a_verified_output(bucket: str) -> None:
         outcome = commit_shard(output, annotate(detect(load(ref))), "print")
     assert dict(outcome.statuses) == {"annotated": 1, "no_face": 1, "failed": 1}
     assert verify(output, "print").line == "OK: 3 images, 6 faces, 6 meshes"
-    faces = pandas.read_parquet(f"{bucket}/out/faces", filesystem=storage_module.s3())
+    faces = pandas.read_parquet(f"{bucket}/out/faces", filesystem=locations.s3())
     assert set(faces["uri"]) == {f"s3://{bucket}/in/a/group.jpg"}
     output.delete([key for key in output.keys() if key.startswith("meshes/")])
     assert any("missing" in problem for problem in verify(output, "print").problems)
@@ -223,8 +224,8 @@ def test_from_photos_to_a_verified_output(bucket: str) -> None:
 
 def test_an_object_that_is_gone_is_a_failed_row(bucket: str) -> None:
     storage = Storage(f"s3://{bucket}/out")
-    manifest = extend_manifest(storage, read_manifest(storage), listed(f"s3://{bucket}/in"), 16)
-    storage_module.s3().rm(f"{bucket}/in/bad.jpg")
+    manifest = add_shards(storage, listed(f"s3://{bucket}/in"), 16)
+    locations.s3().rm(f"{bucket}/in/bad.jpg")
     shard = DetectAndCrop(RunConfig(), 112)(ShardLoader(storage)(manifest.shards[0]))
     assert [(record.status, record.stage) for record in shard.images][2] == ("failed", "fetch")
     assert shard.images[2].reason
@@ -265,7 +266,7 @@ def test_one_run_at_a_time(bucket: str) -> None:
             pass
         assert storage.exists(LOCK)
     assert not storage.exists(LOCK)
-    dead = replace(Holder.me(), birth="another process with this number")
+    dead = replace(Holder.this_process(), birth="another process with this number")
     storage.write(LOCK, json.dumps(asdict(dead)).encode())
     with run_lock(storage):
         held = Holder.parse(storage.read(LOCK))
@@ -296,7 +297,7 @@ def test_deleting_takes_keys_as_they_are(bucket: str) -> None:
 
 def test_a_delete_that_the_server_refuses_is_an_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = {"Errors": [{"Key": "out/a", "Code": "AccessDenied", "Message": "Access Denied"}]}
-    monkeypatch.setattr(storage_module.s3(), "call_s3", lambda *_, **__: refusal)
+    monkeypatch.setattr(locations.s3(), "call_s3", lambda *_, **__: refusal)
     with pytest.raises(OSError, match="out/a could not be removed: Access Denied"):
         Storage(f"s3://{bucket}/out").delete(["a"])
 
@@ -308,10 +309,10 @@ def test_a_change_that_was_interrupted_is_dropped_or_finished(bucket: str, opera
     again = annotated("0000-000000", [PHOTOS[1]], fingerprint, heal=True)
     with pytest.raises(Death):
         amend_shard(MortalStorage(output.root, operation, True), again, fingerprint)
-    is_final = bool(pending(output))
+    is_final = bool(pending_rewrites(output))
     assert is_final == (operation > 4)
     assert bool(verify(output, fingerprint).problems) == is_final
-    assert len(replay(output)) == 1
+    assert len(replay_journal(output)) == 1
     assert output.keys(".journal") == []
     faces = 6 if is_final else 4
     assert verify(output, fingerprint).line == f"OK: 4 images, {faces} faces, {faces} meshes"
@@ -343,7 +344,7 @@ def refuse(self: Storage) -> int:
 
 
 def test_repair_ends_the_uploads_to_this_output_alone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    filesystem = storage_module.s3()
+    filesystem = locations.s3()
     output = Storage(f"s3://{bucket}/out")
     make_output(output, PHOTOS, 4)
     before = contents(output)

@@ -11,7 +11,7 @@ import pytest
 from small_output import entry, make_output
 
 from pipeline.storage.store import Storage
-from pipeline.storage.tables import from_parquet, open_bytes, read_group, to_parquet
+from pipeline.storage.tables import from_parquet, open_parquet_bytes, read_row_group, to_parquet
 
 TABLE = pa.table({"uri": ["a", "b", None], "size": [1, 2, 3], "points": [[0.5], [], [1.0, 2.0]]})
 
@@ -41,7 +41,7 @@ def test_some_columns_in_the_order_of_the_file_and_none_for_one_that_is_not_ther
 
 
 def test_a_row_group() -> None:
-    group = read_group(open_bytes(to_parquet(TABLE)), 0, ["size"])
+    group = read_row_group(open_parquet_bytes(to_parquet(TABLE)), 0, ["size"])
     assert group.to_pydict() == {"size": [1, 2, 3]}
 
 
@@ -60,7 +60,7 @@ def test_a_job_leaves_no_native_thread(job: str, tmp_path: Path) -> None:
         [sys.executable, "-c", JOB_AND_THREADS, job, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "threads: 0"

@@ -10,6 +10,7 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 from listing import tasks_of
+from manifests import add_shards
 from small_output import (
     Death,
     MortalStorage,
@@ -22,9 +23,9 @@ from small_output import (
 
 from pipeline.errors import UsageError
 from pipeline.output.commit import commit_shard
-from pipeline.output.meshes import unpack
-from pipeline.output.run_json import existing_run, own_keys, write_record
-from pipeline.shards.manifest import ShardLoader, extend_manifest, read_known, read_manifest
+from pipeline.output.meshes import unpack_tar
+from pipeline.output.run_json import existing_run, run_keys, write_record
+from pipeline.shards.manifest import ShardLoader, read_digests, read_manifest
 from pipeline.shards.tombstones import read_tombstones, tombstone_table
 from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
@@ -57,7 +58,7 @@ def table(storage: Storage, name: str) -> pandas.DataFrame:
 def test_an_image_and_its_copies_go_and_nothing_else(output: Storage) -> None:
     gone = image_id_of("a")
     images, faces = table(output, "images"), table(output, "faces")
-    packs = {key: unpack(output.read(key)) for key in output.keys("meshes")}
+    packs = {key: unpack_tar(output.read(key)) for key in output.keys("meshes")}
     untouched = {key: data for key, data in contents(output).items() if "0000-000001" in key}
     done = forget(output, [gone.upper()])
     assert (done.images, done.rows, done.faces, done.shards, done.report) == (1, 2, 4, 2, False)
@@ -69,7 +70,7 @@ def test_an_image_and_its_copies_go_and_nothing_else(output: Storage) -> None:
     pandas.testing.assert_frame_equal(table(output, "images"), without(images))
     pandas.testing.assert_frame_equal(table(output, "faces"), without(faces))
     wanted = set(without(faces)["mesh_member"])
-    after = {key: unpack(output.read(key)) for key in output.keys("meshes")}
+    after = {key: unpack_tar(output.read(key)) for key in output.keys("meshes")}
     assert {name: data for pack in after.values() for name, data in pack.items()} == {
         name: data for pack in packs.values() for name, data in pack.items() if name in wanted
     }
@@ -115,8 +116,8 @@ def test_tombstones_are_hashes_and_add_up(output: Storage) -> None:
     assert written.num_rows == 4
     tombstones = read_tombstones(output)
     assert tombstones.image_ids == {image_id_of(name) for name in "abn"}
-    assert [tombstones.hold(photo) for photo in PHOTOS] == [True, True, False, True, False, True]
-    assert not tombstones.hold(Entry("/photos/a.png", 9, "touched"))
+    assert [tombstones.covers(photo) for photo in PHOTOS] == [True, True, False, True, False, True]
+    assert not tombstones.covers(Entry("/photos/a.png", 9, "touched"))
     assert read_status(output).forgotten == 3
     assert problems(output) == []
 
@@ -133,7 +134,7 @@ def test_forgetting_everything_leaves_a_whole_output_whose_shards_keep_their_num
     assert verify(output, fingerprint).line == "OK: 1 images, 0 faces, 0 meshes"
     manifest = read_manifest(output)
     assert manifest.generations == 2
-    assert extend_manifest(output, manifest, [entry("e")], 2).shards[-1].shard == "0002-000000"
+    assert add_shards(output, [entry("e")], 2).shards[-1].shard == "0002-000000"
 
 
 def test_all_of_the_only_image(tmp_path: Path) -> None:
@@ -169,10 +170,10 @@ def test_an_image_that_was_forgotten_before_is_no_error(output: Storage) -> None
     forget(output, [image_id_of("a")])
     before = contents(output)
     done = forget(output, [image_id_of("a")])
-    assert (done.images, done.known) == (0, 1)
+    assert (done.images, done.forgotten_before) == (0, 1)
     assert contents(output) == before
     done = forget(output, [image_id_of("a"), image_id_of("b")])
-    assert (done.images, done.known, done.rows) == (1, 1, 1)
+    assert (done.images, done.forgotten_before, done.rows) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -206,20 +207,20 @@ def test_a_store_that_refuses_is_one_line_and_the_same_command_goes_on(
     with pytest.raises(UsageError, match=r"^cannot change OUTPUT .*: Death: .*the same command again"):
         forget(MortalStorage(output.root, operation, False), [image_id_of("a")])
     done = forget(output, [image_id_of("a")])
-    assert done.images + done.known == 1
+    assert done.images + done.forgotten_before == 1
     assert read_status(output).forgotten == 1
     assert problems(output) == []
 
 
 def test_tombstones_outlive_a_replaced_output(output: Storage) -> None:
     forget(output, [image_id_of("a")])
-    output.delete(list(own_keys(output)))
+    output.delete(list(run_keys(output)))
     assert output.keys() == ["run.json", "tombstones/0000.parquet"]
 
 
 def test_verify_finds_what_came_back(output: Storage) -> None:
     forget(output, [image_id_of("a")])
-    assert read_known(output)[0].unknown(PHOTOS) == [PHOTOS[0], A_COPY]
+    assert read_digests(output)[0].add_new(PHOTOS) == [PHOTOS[0], A_COPY]
     fingerprint = make_output(output, [PHOTOS[0]], 2)
     assert verify(output, fingerprint).problems == [
         f"images/0001-000000.parquet: image {image_id_of('a')} was forgotten, but is there",
@@ -240,7 +241,7 @@ def test_a_tombstone_that_cannot_be_read_is_one_line(output: Storage, data: byte
 
 def test_a_failed_commit_of_a_later_run_is_swept_and_not_lost(output: Storage) -> None:
     """The files of a shard without a commit may show the image; the shard stays work to do."""
-    manifest = extend_manifest(output, read_manifest(output), [entry("d"), entry("a2", "a")], 2)
+    manifest = add_shards(output, [entry("d"), entry("a2", "a")], 2)
     task = ShardLoader(output)(manifest.shards[-1])
     fingerprint = str(existing_run(output)["fingerprint"])
     mortal = MortalStorage(output.root, 3, True)

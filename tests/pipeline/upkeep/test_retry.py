@@ -1,4 +1,4 @@
-"""Which failed images are done again, and how the command says no; whole retries are in tests/integration."""
+"""Which failed images are done again, and how the command says no; whole retries are in test_on_ray.py."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from small_output import BROKEN, Death, MortalStorage, annotated, contents, entr
 import pipeline.run.setup
 from jobs.cli import main
 from pipeline.errors import UsageError
-from pipeline.execution.worker import commit_stage
+from pipeline.execution.stages import commit_stage
 from pipeline.output.amend import amend_shard
 from pipeline.output.run_json import existing_run
 from pipeline.shards.manifest import read_manifest
-from pipeline.storage.journal import pending
+from pipeline.storage.journal import pending_rewrites
 from pipeline.storage.store import Storage
 from pipeline.upkeep.retry import Choice, failed_tasks, retry
 
@@ -25,7 +25,7 @@ SHARDS = ["0000-000000", "0000-000001", "0000-000002"]
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.run.setup, "Checkpoint", lambda *names: FakeSource())
+    monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def test_a_commit_that_is_repeated_finishes_what_the_dead_one_began(output: Stor
     shard = annotated(task.shard, list(task.images), fingerprint, heal=True)
     with pytest.raises(Death):
         amend_shard(MortalStorage(output.root, 6, True), shard, fingerprint)
-    assert len(pending(output)) == 1
+    assert len(pending_rewrites(output)) == 1
     assert amend_shard(output, shard, fingerprint).faces == 2
-    assert pending(output) == []
+    assert pending_rewrites(output) == []
     assert main(["verify", output.root]) == 0
 
 

@@ -14,7 +14,7 @@ from facegpt.training.config import TrainConfig
 from facegpt.training.data.pool import Batch, take
 from facegpt.training.loss.objectives import STRESS, Objectives
 
-OBJECTIVES = Objectives(TrainConfig(output=""), bundled())
+OBJECTIVES = Objectives(TrainConfig(output="run"), bundled())
 
 
 @pytest.fixture(scope="module")

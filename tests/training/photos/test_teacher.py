@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from facegpt.training.photos.photometric import Photometric
 from facegpt.training.photos.teacher import MeanTeacher
 
 SIZE = 224
-CONFIG = TrainConfig(output="", bfloat16=False)
+CONFIG = TrainConfig.of({"output": "run"}, ["compute.bfloat16=false"])
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +102,14 @@ def test_the_student_is_drawn_to_its_teacher(model: FaceGptForConditionalGenerat
 
 
 def test_the_teacher_follows_slowly(model: FaceGptForConditionalGeneration) -> None:
-    teacher = MeanTeacher(replace(CONFIG, teacher_ema=0.75), model, bundled())
+    teacher = MeanTeacher(TrainConfig.of({"output": "run"}, ["photos.teacher_ema=0.75"]), model, bundled())
     student = deepcopy(model)
     with torch.no_grad():
         for weight in student.parameters():
             weight.zero_()
     teacher.follow(student)
-    for own, old in zip(teacher.model.parameters(), model.parameters(), strict=True):
-        assert torch.allclose(own, 0.75 * old)
+    for weight, old in zip(teacher.model.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(weight, 0.75 * old)
     teacher.begin(model.state_dict())
     assert all(map(torch.equal, teacher.model.parameters(), model.parameters()))
 

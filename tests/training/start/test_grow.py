@@ -13,7 +13,7 @@ from facegpt.model.modeling import FaceGptForConditionalGeneration, trunk_of
 from facegpt.model.tower.unwrap import thin_plate
 from facegpt.morphable import bundled
 from facegpt.training.config import TrainConfig
-from facegpt.training.start.grow import looking_closer
+from facegpt.training.start.grow import grow_model
 from jobs.train_start import start
 from pipeline.errors import UsageError
 from tests.support.tiny_model import conv_model
@@ -39,7 +39,7 @@ def pictures(side: int) -> Tensor:
 
 @torch.no_grad()
 def test_it_sees_what_it_saw(small: FaceGptForConditionalGeneration) -> None:
-    grown = looking_closer(small)
+    grown = grow_model(small)
     assert grown.config.crop_size == 2 * small.config.crop_size == 64
     assert not grown.training
     reduced = nn.functional.avg_pool2d(pictures(64), 2)
@@ -52,7 +52,7 @@ def test_it_sees_what_it_saw(small: FaceGptForConditionalGeneration) -> None:
 
 
 def test_what_is_new_can_learn(small: FaceGptForConditionalGeneration) -> None:
-    grown = looking_closer(small).train()
+    grown = grow_model(small).train()
     look = trunk_of(grown).second_look
     learning = torch.optim.SGD(look.parameters(), lr=0.1)
     before = {name: value.clone() for name, value in look.named_parameters()}
@@ -65,14 +65,14 @@ def test_what_is_new_can_learn(small: FaceGptForConditionalGeneration) -> None:
 
 
 def test_only_the_second_look_is_new(small: FaceGptForConditionalGeneration) -> None:
-    before, after = small.state_dict(), looking_closer(small).state_dict()
+    before, after = small.state_dict(), grow_model(small).state_dict()
     for name, value in before.items():
         if ".second_look." not in name:
             torch.testing.assert_close(after[name], value)
 
 
 def test_twice_closer_is_four_times(small: FaceGptForConditionalGeneration) -> None:
-    twice = looking_closer(looking_closer(small))
+    twice = grow_model(grow_model(small))
     assert twice.config.crop_size == 128
     with torch.no_grad():
         seen = trunk_of(twice)(pictures(128))
@@ -81,10 +81,14 @@ def test_twice_closer_is_four_times(small: FaceGptForConditionalGeneration) -> N
 
 
 def test_a_config_says_how_large_crops_are(tmp_path: Path) -> None:
-    own = load("bundled").model.config.crop_size
-    plain = TrainConfig(output="", initial=("bundled",), size=own)
-    assert start(plain, bundled(), tmp_path)[0].config.crop_size == own
-    closer = TrainConfig(output="", initial=("bundled",), size=2 * own)
-    assert start(closer, bundled(), tmp_path)[0].config.crop_size == 2 * own
-    with pytest.raises(UsageError, match=f"sees crops of {own} px, and `size` is 100; it may be {own}, or"):
-        start(TrainConfig(output="", initial=("bundled",), size=100), bundled(), tmp_path)
+    trained = load("bundled").model.config.crop_size
+
+    def crop_size(wanted: int) -> int:
+        changes = ["start.initial=bundled", f"start.crop_size={wanted}"]
+        model, _ = start(TrainConfig.of({"output": "run"}, changes), bundled(), tmp_path)
+        return int(model.config.crop_size)
+
+    assert (crop_size(trained), crop_size(2 * trained)) == (trained, 2 * trained)
+    message = f"sees crops of {trained} px, and start.crop_size is 100; it may be {trained}, or"
+    with pytest.raises(UsageError, match=message):
+        crop_size(100)

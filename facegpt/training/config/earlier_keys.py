@@ -1,0 +1,57 @@
+"""The flat keys of training configs before there were sections, and where each value belongs today."""
+
+from __future__ import annotations
+
+EARLIER_KEYS: dict[str, tuple[str, ...]] = {
+    "initial": ("start.initial",),
+    "backbone": ("start.backbone",),
+    "lora_rank": ("start.lora_rank",),
+    "face_model": ("start.face_model",),
+    "size": ("start.crop_size",),
+    "points_steps": ("stages.points.steps",),
+    "trunk_steps": ("stages.trunk.steps",),
+    "polish_steps": ("stages.polish.steps",),
+    "photos_steps": ("stages.photos.steps",),
+    "language_steps": ("stages.language.steps",),
+    "together_steps": ("stages.together.steps",),
+    "face_steps": ("stages.face.steps",),
+    "points_learning_rate": ("stages.points.learning_rate",),
+    "learning_rate": ("stages.trunk.learning_rate", "stages.language.learning_rate"),
+    "polish_learning_rate": ("stages.polish.learning_rate",),
+    "photos_learning_rate": ("stages.photos.learning_rate",),
+    "together_learning_rate": ("stages.together.learning_rate",),
+    "face_learning_rate": ("stages.face.learning_rate",),
+    "batch": ("data.batch",),
+    "reuse": ("data.reuse",),
+    "pool": ("data.pool",),
+    "first_shard": ("data.first_shard",),
+    "synthetic_folder": ("rendering.folder",),
+    "shard_faces": ("rendering.shard_faces",),
+    "without": ("rendering.without",),
+    "photos": ("photos.locations",),  # a mapping under this name is today's section
+    "detector": ("photos.detector",),
+    "photo_batch": ("photos.batch",),
+    "photo_clean": ("photos.clean",),
+    "photo_quality": ("photos.min_quality",),
+    "teacher_ema": ("photos.teacher_ema",),
+    "text_every": ("text.every",),
+    "descriptions": ("text.descriptions",),
+    "final_learning_rate": ("optimiser.final_learning_rate",),
+    "warmup": ("optimiser.warmup",),
+    "weight_decay": ("optimiser.weight_decay",),
+    "clip": ("optimiser.clip",),
+    "ema": ("optimiser.ema",),
+    "text_weight": ("weights.text",),
+    "imagine_weight": ("weights.imagined",),
+    "named_weight": ("weights.named",),
+    "retain_weight": ("weights.retained",),
+    "workers": ("compute.workers",),
+    "threads": ("compute.threads",),
+    "device": ("compute.device",),
+    "bfloat16": ("compute.bfloat16",),
+    "evaluate_every": ("saving.evaluate_every",),
+    "save_every": ("saving.save_every",),
+}
+"""`output`, `seed` and `weights` are called what they were called. Nothing is ever taken out of this table: files of
+users and stored training states hold these keys.
+"""

@@ -1,0 +1,61 @@
+"""The stages as values: what they are called, and what crosses to their workers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import ray
+
+from pipeline.annotate.model_source import CheckpointSource, ModelSource
+from pipeline.annotate.null_model import NullSource
+from pipeline.config import load_config
+from pipeline.execution.graph import stages_of
+from pipeline.execution.plan import plan_workers
+from pipeline.execution.stages import Stage, WorkerSetup
+from pipeline.execution.worker import Worker, worker_class
+from pipeline.storage.store import Storage
+
+NAMES = ["detect", "annotate", "commit"]
+UNPICKLE = """
+import sys
+from ray import cloudpickle
+
+worker, make = cloudpickle.loads(sys.stdin.buffer.read())
+heavy = [name for name in ("torch", "facegpt.model.checkpoint") if name in sys.modules]
+print(worker.__name__, worker.__mro__[1].__module__, callable(make), *heavy)
+"""
+
+
+def stages(source: ModelSource, careful: bool = False) -> tuple[Stage, ...]:
+    config = load_config(None, ["detector.name=null"])
+    setup = WorkerSetup(config, source, Storage("unused"), "fingerprint")
+    return stages_of(setup, plan_workers(config, 8, 0), careful=careful, amends=False)
+
+
+def test_a_stage_has_the_workers_of_the_plan() -> None:
+    plan = plan_workers(load_config(None, ["detector.name=null"]), 8, 0)
+    assert [(stage.name, stage.workers, stage.gpus) for stage in stages(NullSource())] == [
+        ("detect", plan.detect, 0.0),
+        ("annotate", plan.annotate, 0.0),
+        ("commit", plan.commit, 0.0),
+    ]
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("source", [NullSource(), CheckpointSource("bundled")], ids=["null", "bundled"])
+def test_a_worker_knows_its_name_and_unpickles_without_torch(place: int, source: ModelSource) -> None:
+    stage = stages(source, careful=True)[place]
+    sent = ray.cloudpickle.dumps((worker_class(stage.name), stage.make))
+    assert len(sent) < 20_000
+    unpickled = subprocess.run([sys.executable, "-c", UNPICKLE], input=sent, capture_output=True, check=True)
+    name = NAMES[place].capitalize()
+    assert unpickled.stdout.decode().split() == [name, "pipeline.execution.worker", "True"]
+
+
+def test_classes_of_workers_are_named_apart_and_work_alike() -> None:
+    """Ray's pages, lists of processes and tests/support/drills tell the stages apart by these names."""
+    classes = [worker_class(name) for name in NAMES]
+    assert [made.__name__ for made in classes] == ["Detect", "Annotate", "Commit"]
+    assert all(issubclass(made, Worker) for made in classes)
