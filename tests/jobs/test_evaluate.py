@@ -83,7 +83,7 @@ def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_pa
 
 
 def test_rendered_faces_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.evaluate.CHUNK", 16)  # no more faces than asked for
+    monkeypatch.setattr("jobs.evaluate.FACES_PER_STREAM", 16)  # no more faces than asked for
     target = tmp_path / "figures.json"
     assert main(["evaluate", "bundled", "rendered", "--faces", "16", "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))["rendered"]
