@@ -1,4 +1,4 @@
-"""Which failed images are done again, and how the command says no; whole retries are in test_on_ray.py."""
+"""Which failed images are done again, and how the command says no; whole retries are in tests/integration."""
 
 from __future__ import annotations
 
