@@ -32,11 +32,11 @@ demo: $(DEMO)/photos/ORIGIN.csv ## install, annotate the sample photos, and say 
 $(DEMO)/photos/ORIGIN.csv: | $(VENV)/.installed
 	$(BIN)/facegpt samples $(DEMO)/photos
 
-test: $(VENV)/.installed-dev ## the tests, some minutes: all but tests/integration; needs no browser, server or network
-	OMP_NUM_THREADS=1 $(PYTEST) --ignore=tests/integration $(TESTS)
+test: $(VENV)/.installed-dev ## the tests, some minutes: all but the slow ones; needs no browser, server or network
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(TESTS)
 
-integration: $(VENV)/.installed-dev ## tests/integration: what is slow, or needs Chromium or an S3 server (a failure where it is missing)
-	FACEGPT_REQUIRE_INTEGRATION=1 $(PYTEST) $(or $(TESTS),tests/integration)
+integration: $(VENV)/.installed-dev ## the slow tests, and those of tests/integration (Chromium, an S3 server: a failure where missing)
+	FACEGPT_REQUIRE_INTEGRATION=1 $(PYTEST) -m slow $(TESTS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

@@ -19,7 +19,8 @@ from pipeline.sources.samples import collect
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
-ONE_SERVER = "tests/integration/s3/"
+INTEGRATION = "tests/integration/"
+ONE_SERVER = f"{INTEGRATION}s3/"
 
 
 class ByFile(LoadScopeScheduling):
@@ -40,7 +41,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
     return ByFile(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks all of tests/integration as `slow`, for `make integration` alone, and sorts by rule 3 of `ByFile`."""
+    for item in items:
+        if item.nodeid.startswith(INTEGRATION):
+            item.add_marker(pytest.mark.slow)
     if hasattr(config, "workerinput"):
         items.sort(key=_allowed_seconds, reverse=True)
 

@@ -82,6 +82,7 @@ def test_several_sets_are_measured_alone_and_all_together(labelled: Path, tmp_pa
         assert figures["all"][name] == pytest.approx(figures["people"][name], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_rendered_faces_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.evaluate.FACES_PER_STREAM", 16)  # no more faces than asked for
     target = tmp_path / "figures.json"
@@ -113,6 +114,7 @@ def test_photos_need_no_labels(tmp_path: Path) -> None:
     assert card.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_an_audit_says_what_each_change_does(tmp_path: Path) -> None:
     card, target = tmp_path / "README.md", tmp_path / "figures.json"
     card.write_text("\n".join(marks("audit")), encoding="utf-8")

@@ -23,6 +23,7 @@ FROM_BUNDLED = [
 ]
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_a_checkpoint_and_goes_on_where_it_stopped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

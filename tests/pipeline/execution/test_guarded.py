@@ -52,6 +52,7 @@ def test_its_numbers_are_those_that_it_would_have_had() -> None:
     assert guarded(detected(*images)).faces.equals(usual.faces)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", range(4))
 def test_an_image_that_kills_the_model_costs_the_others_nothing(place: int) -> None:
     images = [[GREY], [GREY, GREY], [RED]]

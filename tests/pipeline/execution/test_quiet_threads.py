@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from pipeline.execution.quiet_threads import await_threads
 
 
@@ -74,6 +76,7 @@ print("the end")
 """
 
 
+@pytest.mark.slow
 def test_a_late_thread_of_ray_data_does_not_end_the_process() -> None:
     """Ray's core ends a process, with code 1 and without a word, that asks it for something after its shutdown."""
     ended = subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, timeout=300)

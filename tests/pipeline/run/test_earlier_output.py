@@ -70,6 +70,7 @@ def output(tmp_path: Path, photos: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was(photos: Path, output: Path) -> None:
     before = {path: path.read_bytes() for path in output.rglob("0000-*")}
     assert len(before) == 4

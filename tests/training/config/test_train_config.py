@@ -158,6 +158,7 @@ def check_trained(state: dict[str, Any], steps: int) -> None:
     assert all(bool(torch.isfinite(value).all()) for value in state["model"].values())
 
 
+@pytest.mark.slow
 def test_a_run_with_every_0_that_is_allowed_trains(tmp_path: Path, faces: str) -> None:
     """But for the stages, and the weight of one loss: without any there is nothing to train."""
     losses = {"weights.landmarks", "weights.photometric"}
@@ -165,6 +166,7 @@ def test_a_run_with_every_0_that_is_allowed_trains(tmp_path: Path, faces: str) -
     check_trained(trained(tmp_path, faces, *zeros), steps=6)
 
 
+@pytest.mark.slow
 def test_batches_of_any_size_train(tmp_path: Path, faces: str) -> None:
     changes = ["data.batch=3", "photos.batch=1", "text.descriptions=9", "weights.landmarks=0"]
     check_trained(trained(tmp_path, faces, *changes), steps=6)
