@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegpt.library.errors import PhotoError
+from facegpt.library.glb import to_trimesh
 from facegpt.library.pictures import SIDE, crop_pictures, head_picture, strip, turn_head
 from facegpt.morphable import FaceModel, Theta
-from facegpt.morphable.glb import coloured_heads, to_trimesh
+from facegpt.morphable.heads import coloured_heads
 from facegpt.rendering import FOCAL_MULTIPLIER
 
 F32 = NDArray[np.float32]

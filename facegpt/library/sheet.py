@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from facegpt.library.face import ImaginedFace
+from facegpt.library.glb import to_glb
 from facegpt.library.pictures import BACKDROP
 from facegpt.morphable import Theta
-from facegpt.morphable.glb import coloured_heads, to_glb
+from facegpt.morphable.heads import coloured_heads
 from facegpt.rendering import linear_to_srgb, render
 
 SIDE = 224

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facegpt.library.row import is_finite, row_of
 from facegpt.memory import is_out_of_memory
-from facegpt.morphable.glb import coloured_heads
+from facegpt.morphable.heads import coloured_heads
 from facegpt.photo.detectors.registry import detector_class, detector_fingerprint
 from pipeline.annotate.model_source import Annotator, CrashError
 from pipeline.config import RunConfig

@@ -6,7 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterable
 
-from facegpt.morphable.glb import to_glb
+from facegpt.library.glb import to_glb
 from pipeline.shards.shard import MeshData
 
 

@@ -11,11 +11,12 @@ from pipeline.run.fingerprint import FORMER_CODE, ROWS_VERSION
 
 SOURCES = (
     "facegpt/language",
+    "facegpt/library/glb.py",
     "facegpt/library/row.py",
     "facegpt/model",
     "facegpt/morphable/bundled.py",
     "facegpt/morphable/face_model.py",
-    "facegpt/morphable/glb.py",
+    "facegpt/morphable/heads.py",
     "facegpt/morphable/theta.py",
     "facegpt/photo",
     "facegpt/rendering",
