@@ -93,95 +93,98 @@ class FaultyStore:
             return kind, refusal
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        store = self
+        """Makes the handler of this store: http.server wants a class."""
+        return type("Handler", (_Handler,), {"store": self})
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing: the tests' output is no log of requests."""
+class _Handler(BaseHTTPRequestHandler):
+    """Serves one connection of `store`: hands requests on to the store behind it, with the faults that are due."""
 
-            def handle_one_request(self) -> None:
-                try:
-                    super().handle_one_request()
-                except ConnectionError:
-                    self.close_connection = True  # the client went away: it was told that something is wrong
+    store: FaultyStore
+    protocol_version = "HTTP/1.1"
 
-            def _serve(self) -> None:
-                kind, refusal = store._choose(self.command, self.path)
-                if kind == "drop":
-                    self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
-                    self._hang_up()
-                    return
-                body = self._body()
-                if kind == "slow_down":
-                    refusal = (503, "SlowDown", "Please reduce your request rate.")
-                if refusal:
-                    self._refuse(*refusal)
-                    return
-                self._hand_on(body, kind)
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the tests' output is no log of requests."""
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True  # the client went away: it was told that something is wrong
 
-            def _body(self) -> bytes:
-                if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                parts = []
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    parts.append(self.rfile.read(size))
-                    self.rfile.readline()
-                self.rfile.readline()
-                return b"".join(parts)
+    def _serve(self) -> None:
+        kind, refusal = self.store._choose(self.command, self.path)
+        if kind == "drop":
+            self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
+            self._hang_up()
+            return
+        body = self._body()
+        if kind == "slow_down":
+            refusal = (503, "SlowDown", "Please reduce your request rate.")
+        if refusal:
+            self._refuse(*refusal)
+            return
+        self._hand_on(body, kind)
 
-            def _refuse(self, status: int, code: str, message: str) -> None:
-                # Real stores repeat the access key, where they do not know it.
-                key = re.search(r"Credential=([^/]+)", self.headers.get("Authorization", ""))
-                named = f"<AWSAccessKeyId>{key[1] if key else ''}</AWSAccessKeyId>"
-                text = f"<Error><Code>{code}</Code><Message>{message}</Message>{named}</Error>".encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/xml")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(text)
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
 
-            def _hand_on(self, body: bytes, kind: str) -> None:
-                upstream = http.client.HTTPConnection(store._upstream, timeout=60)
-                headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
-                headers["Content-Length"] = str(len(body))
-                upstream.request(self.command, self.path, body=body, headers=headers)
-                answer = upstream.getresponse()
-                data = answer.read()
-                upstream.close()
-                if kind == "lose":
-                    self._hang_up()
-                    return
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in HOP | {"content-length", "date", "server"}:
-                        self.send_header(name, value)
-                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
-                self.send_header("Content-Length", length or "0")
-                self.end_headers()
-                self._send(data, kind)
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
-            def _send(self, data: bytes, kind: str) -> None:
-                if kind == "truncate" and data:
-                    self.wfile.write(data[: len(data) // 2])
-                    self._hang_up()
-                elif kind == "slow":
-                    step = max(1, -(-len(data) // PIECES))
-                    for start in range(0, len(data), step):
-                        self.wfile.write(data[start : start + step])
-                        self.wfile.flush()
-                        threading.Event().wait(PAUSE)
-                else:
-                    self.wfile.write(data)
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        # Real stores repeat the access key, where they do not know it.
+        key = re.search(r"Credential=([^/]+)", self.headers.get("Authorization", ""))
+        named = f"<AWSAccessKeyId>{key[1] if key else ''}</AWSAccessKeyId>"
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message>{named}</Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text)
 
-            def _hang_up(self) -> None:
-                """Ends the connection with a reset, as a machine that dies does."""
+    def _hand_on(self, body: bytes, kind: str) -> None:
+        upstream = http.client.HTTPConnection(self.store._upstream, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+        headers["Content-Length"] = str(len(body))
+        upstream.request(self.command, self.path, body=body, headers=headers)
+        answer = upstream.getresponse()
+        data = answer.read()
+        upstream.close()
+        if kind == "lose":
+            self._hang_up()
+            return
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP | {"content-length", "date", "server"}:
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        self._send(data, kind)
+
+    def _send(self, data: bytes, kind: str) -> None:
+        if kind == "truncate" and data:
+            self.wfile.write(data[: len(data) // 2])
+            self._hang_up()
+        elif kind == "slow":
+            step = max(1, -(-len(data) // PIECES))
+            for start in range(0, len(data), step):
+                self.wfile.write(data[start : start + step])
                 self.wfile.flush()
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
+                threading.Event().wait(PAUSE)
+        else:
+            self.wfile.write(data)
 
-        return Handler
+    def _hang_up(self) -> None:
+        """Ends the connection with a reset, as a machine that dies does."""
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
