@@ -46,8 +46,11 @@ class ShardConfig(Section):
 
 
 class WorkerConfig(Section):
-    """Worker processes per stage (absent: as many as the machine suggests), `fetch_threads` per detect worker, and
-    `image_seconds`: when the work on one image is stopped, and the image fails.
+    """Worker processes per stage (absent: as many as the machine suggests), `fetch_threads` for each of those that
+    detect, and `image_seconds`: when the work on one image is stopped, and the image fails.
+
+    Without `detect` and `commit`, and with the model on the CPU, each annotate worker does all steps of its shards.
+    `engine`: `ray`, `processes` of this machine alone, or auto: Ray, unless the run is small and joins no cluster.
 
     `annotate_per_gpu`: how many models share a GPU; with two, one computes while the other writes down what it said,
     and the GPU holds the weights twice.
@@ -55,6 +58,7 @@ class WorkerConfig(Section):
     itself, say it together with the workers of each stage: what finds no room is what makes it grow.
     """
 
+    engine: Literal["auto", "processes", "ray"] = "auto"
     detect: Positive | None = None
     annotate: Positive | None = None
     annotate_per_gpu: Positive = 1

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 def vector(size: int) -> pa.DataType:
     """Builds the type of an array column: `fixed_size_list<float32>[size]`, which any reader supports."""
-    return pa.list_(pa.field("item", pa.float32(), nullable=False), size)
+    # Not "without nulls": pickling, between processes, drops that from a list's type, and files would differ.
+    return pa.list_(pa.float32(), size)
 
 
 def column(

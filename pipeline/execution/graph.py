@@ -10,14 +10,12 @@ import logging
 import pickle
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import ray
 import ray.data
 
-from pipeline.execution.guarded import annotate_work
 from pipeline.execution.plan import Plan
-from pipeline.execution.stages import Stage, WorkerSetup, annotate_stage, commit_stage, detect_stage
+from pipeline.execution.stages import Stage, WorkerSetup, stages_of
 from pipeline.execution.worker import worker_class
 from pipeline.shards.shard import ShardOutcome, ShardRef, ShardTask
 
@@ -34,7 +32,7 @@ def execute(
     careful: bool = False,
     amends: bool = False,
 ) -> Iterator[ShardOutcome]:
-    """Runs the shards through detect, annotate and commit; yields what became of each, in no particular order.
+    """Runs the shards through the stages as a graph of Ray Data; yields what became of each, in no particular order.
 
     A shard whose worker process dies again and again yields nothing; a shard on which a stage fails yields its error.
     `careful`: the model, too, runs in a process of its own, so that no image can cost the shard.
@@ -46,35 +44,14 @@ def execute(
         for shard in shards
     ]
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-    for stage in stages_of(setup, plan, careful=careful, amends=amends):
+    pickled = ray.cloudpickle.dumps
+    for stage in stages_of(setup, plan, careful=careful, amends=amends, pickled=pickled):
         data = _through(data, stage, plan.cpus_per_worker, restarts=RESTARTS_PER_SHARD * len(shards))
     for row in data.iter_rows():
         if row["error"]:
             yield ShardOutcome(row["shard"], error=row["error"], refused=row["refused"])
         else:
             yield pickle.loads(row["payload"])
-
-
-def stages_of(setup: WorkerSetup, plan: Plan, *, careful: bool, amends: bool) -> tuple[Stage, ...]:
-    """Lists the stages in their order; see `execute`. Each `make` carries to its workers no more than they need."""
-    guarded = None
-    if careful:
-        guarded = ray.cloudpickle.dumps(partial(annotate_work, setup.source, plan.device, plan.threads))
-    return (
-        Stage(
-            "detect",
-            partial(detect_stage, setup.config, setup.source.crop_size, setup.storage),
-            plan.detect,
-            plan.detect_gpus,
-        ),
-        Stage(
-            "annotate",
-            partial(annotate_stage, setup, plan.device, plan.threads, guarded),
-            plan.annotate,
-            plan.annotate_gpus,
-        ),
-        Stage("commit", partial(commit_stage, setup.storage, setup.fingerprint, amends), plan.commit),
-    )
 
 
 def _configure_ray_data() -> None:
@@ -94,7 +71,7 @@ def _through(data: ray.data.Dataset, stage: Stage, cpus: float, *, restarts: int
         warnings.simplefilter("ignore", DeprecationWarning)
         return data.map_batches(
             worker_class(stage.name),
-            fn_constructor_kwargs={"name": stage.name, "make": stage.make},
+            fn_constructor_kwargs={"steps": stage.steps},
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(

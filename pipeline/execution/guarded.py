@@ -28,6 +28,8 @@ class GuardedDetect:
         self.crop_size = crop_size
         made = pickle.dumps(partial(detect_work, config, crop_size, forgotten))
         self.sandbox = Sandbox(made, config.workers.image_seconds)
+        # It loads the detector while this process loads the model.
+        self.sandbox.begin()
 
     def __call__(self, task: ShardTask) -> DetectedShard:
         """Detects in each image of the task, which has exactly one record in the result, in the task's order.

@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from select import poll
@@ -48,12 +49,17 @@ class Sandbox:
 
     Args:
         made: a pickled function of no arguments that makes the work.
-        seconds: how long one item may take; after that its process is killed.
+        seconds: how long one item may take, None for ever; after that its process is killed.
+        environment: variables of the child, beside this process's own.
     """
 
-    def __init__(self, made: bytes, seconds: float) -> None:
+    def __init__(
+        self, made: bytes, seconds: float | None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.made = made
         self.seconds = seconds
+        self.environment = environment or {}
+        self._stopped = self._is_ready = False
         self._child: subprocess.Popen[bytes] | None = None
         self._link: Connection | None = None
 
@@ -86,6 +92,19 @@ class Sandbox:
             self._child.wait()
         self._child = self._link = None
 
+    def stop(self) -> None:
+        """Ends the child for good; what it works on in another thread ends there with SandboxError."""
+        self._stopped = True
+        if child := self._child:
+            child.kill()
+
+    def begin(self) -> None:
+        """Starts the child, which makes its work while this process goes on; raises SandboxError after `stop`."""
+        if self._stopped:
+            raise SandboxError("stopped")
+        if self._link is None:
+            self._link = self._spawned()
+
     def _results(self, items: Sequence[Any]) -> Iterator[Any]:
         """Gives the results of a prefix of the items; the last one may be a Death, and ends it."""
         link = self._started()
@@ -105,33 +124,49 @@ class Sandbox:
             yield Death(f"crash: {self._obituary()}")
 
     def _started(self) -> Connection:
-        if self._link is None:
-            ours, theirs = socket.socketpair()
-            # The child must find what this process finds, wherever that came from (a working directory of a Ray job).
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            with theirs:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-m", "pipeline.execution.sandbox", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env=environment,
-                )
-            self._link = Connection(ours.detach())
-            self._link.send_bytes(self.made)
-            self._await_readiness(self._link)
-        return self._link
-
-    def _await_readiness(self, link: Connection) -> None:
-        """Waits until the child has imported and loaded what it needs, which is no item's time."""
-        try:
-            ready = (
-                pickle.loads(link.recv_bytes()) if link.poll(START_SECONDS) else Failure("it does not start")
-            )
-        except (EOFError, ConnectionError):
-            ready = Failure(self._obituary())
-        if isinstance(ready, Failure):
+        """Waits until the child has imported and loaded what it needs, which is no item's time. One that dies of it is
+        started once more: it may have been killed from outside.
+        """
+        for _ in range(2):
+            self.begin()
+            assert self._link is not None
+            if self._is_ready or (trouble := self._trouble(self._link)) is None:
+                self._is_ready = True
+                return self._link
             self.close()
-            raise SandboxError(ready.message)
+            if not isinstance(trouble, Death):
+                break
+        raise SandboxError(trouble.message if isinstance(trouble, Failure) else trouble.reason)
+
+    def _spawned(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        # The child must find what this process finds, wherever that came from (a working directory of a Ray job).
+        path = os.pathsep.join(filter(None, sys.path))
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.execution.sandbox", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment, "PYTHONPATH": path},
+                # Ctrl-C is for the command alone, with which its children end.
+                start_new_session=True,
+            )
+        if self._stopped:
+            self._child.kill()
+        link = Connection(ours.detach())
+        self._is_ready = False
+        with suppress(ConnectionError):  # whoever waits for its answer learns how it ended
+            link.send_bytes(self.made)
+        return link
+
+    def _trouble(self, link: Connection) -> Failure | Death | None:
+        try:
+            if not link.poll(START_SECONDS):
+                return Failure("it does not start")
+            answer = pickle.loads(link.recv_bytes())
+        except (EOFError, ConnectionError):
+            return Death(self._obituary())
+        return answer if isinstance(answer, Failure) else None
 
     def _obituary(self) -> str:
         if self._child is None:

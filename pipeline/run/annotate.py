@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.annotate.model_source import ModelSource
 from pipeline.annotate.null_model import notice
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.execution.engine import engine_for
+from pipeline.execution.plan import Plan, plan_workers
 from pipeline.execution.progress import RunProgress
 from pipeline.output.commit import committed_shards
 from pipeline.output.run_json import now, read_record, run_keys
@@ -23,9 +24,6 @@ from pipeline.storage.journal import replay_journal
 from pipeline.storage.locations import normalize
 from pipeline.storage.lock import run_lock
 from pipeline.storage.store import Storage
-
-if TYPE_CHECKING:
-    from pipeline.execution.plan import Plan
 
 SHARDS_PER_WORKER = 8
 """A wave is executed once it has so many shards for each worker, or the listing has ended."""
@@ -97,6 +95,11 @@ class Backlog:
     uncommitted: list[ShardRef]
     committed: int
 
+    @property
+    def images(self) -> int:
+        """Number of images in the uncommitted shards."""
+        return sum(ref.n_images for ref in self.uncommitted)
+
 
 def _resume(run: Run, location: str, feed: Feed, say: Say) -> RunSummary:
     manifest = read_manifest(run.storage)
@@ -127,17 +130,14 @@ def _backlog(storage: Storage, manifest: Manifest) -> Backlog:
 
 def _execute(run: Run, location: str, feed: Feed, backlog: Backlog, say: Say) -> RunSummary:
     """Executes shards in waves: the backlog with the feed's first ones, then what the feed gives until it ends."""
-    # Ray takes seconds to import, and a run that finds nothing to do should not.
-    from pipeline.execution.cluster import cluster
-    from pipeline.execution.plan import plan_workers
-
     started = now()
     shards = 0
     errors: dict[str, str] = {}
-    with cluster() as (cpus, gpus):
-        plan = plan_workers(run.setup.config, cpus, gpus)
-        workers = plan.detect + plan.annotate
-        feed.settle()
+    feed.settle()
+    todo = backlog.images + feed.new_images if feed.is_listed else None
+    with engine_for(run.setup.config, todo) as engine:
+        plan = plan_workers(run.setup.config, engine.cpus, engine.gpus)
+        workers = plan.workers
         store(run)
         feed.start(workers)
         wave = [
@@ -150,7 +150,7 @@ def _execute(run: Run, location: str, feed: Feed, backlog: Backlog, say: Say) ->
             while wave:
                 shards += len(wave)
                 progress.expect(sum(ref.n_images for ref in wave))
-                errors |= work_through(run, wave, plan, progress)
+                errors |= work_through(run, wave, engine.execute, plan, progress)
                 wave = [] if progress.refused else feed.wave(SHARDS_PER_WORKER * workers)
     return conclude(run, Invocation(started, location, plan), progress, shards, errors)
 
@@ -169,10 +169,7 @@ def _listing_line(feed: Feed, location: str) -> str:
 
 
 def _work_line(wave: int, feed: Feed, backlog: Backlog, plan: Plan) -> str:
-    images = sum(ref.n_images for ref in backlog.uncommitted) + feed.new_images
+    images = backlog.images + feed.new_images
     shards = f"{wave:,} shards" if feed.is_listed else "shards, and counting,"
     done = f"; {backlog.committed:,} shards are committed already" if backlog.committed else ""
-    return (
-        f"{images:,} images in {shards} to do{done}; {plan.detect} detect and {plan.annotate} annotate "
-        f"workers, model on {plan.device}"
-    )
+    return f"{images:,} images in {shards} to do{done}; {plan.line}"

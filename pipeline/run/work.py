@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import UsageError, describe
+from pipeline.execution.engine import Execute
+from pipeline.execution.plan import Plan
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.stages import WorkerSetup
 from pipeline.output.commit import committed_shards
@@ -15,9 +17,6 @@ from pipeline.output.run_json import now, write_record
 from pipeline.run.setup import RunSetup
 from pipeline.shards.shard import ShardRef, ShardTask
 from pipeline.storage.store import Storage
-
-if TYPE_CHECKING:
-    from pipeline.execution.plan import Plan
 
 Say = Callable[[str], None]
 
@@ -73,18 +72,17 @@ class Invocation:
 def work_through(
     run: Run,
     shards: Sequence[ShardRef | ShardTask],
+    execute: Execute,
     plan: Plan,
     progress: RunProgress,
     *,
     amends: bool = False,
 ) -> dict[str, str]:
-    """Executes the shards; gives those that stay uncommitted, with the reason. `amends`: see `execute`.
+    """Executes the shards; gives those that stay uncommitted, with the reason. `execute` is an engine's; `amends`: see
+    there.
 
     What is lost without a word, because a worker process died, is done again with the model in a process of its own.
     """
-    # Ray takes seconds to import, and whoever finds nothing to do should not wait for it.
-    from pipeline.execution.graph import execute
-
     uncommitted, reason = list(shards), "its worker process died"
     done: set[str] = set()
     for careful in (False, True):

@@ -9,6 +9,8 @@ from typing import Any
 
 from pipeline.annotate.model_source import ModelSource
 from pipeline.config import config_of
+from pipeline.execution.engine import engine_for
+from pipeline.execution.plan import plan_workers
 from pipeline.execution.progress import RunProgress
 from pipeline.output.commit import committed_shards, read_valid_commit
 from pipeline.output.run_json import existing_run, now
@@ -123,18 +125,14 @@ def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
 
 
 def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummary:
-    # Ray takes seconds to import, and a retry that finds nothing to do should not.
-    from pipeline.execution.cluster import cluster
-    from pipeline.execution.plan import plan_workers
-
     started = now()
     todo = sum(len(task.images) for task in tasks)
-    with cluster() as (cpus, gpus):
-        plan = plan_workers(run.setup.config, cpus, gpus)
+    with engine_for(run.setup.config, todo) as engine:
+        plan = plan_workers(run.setup.config, engine.cpus, engine.gpus)
         say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
         with RunProgress() as progress:
             progress.expect(todo)
-            errors = work_through(run, tasks, plan, progress, amends=True)
+            errors = work_through(run, tasks, engine.execute, plan, progress, amends=True)
     if not errors:
         # What a commit left behind that died and was repeated; where shards are left, one may still be at work.
         replay_journal(run.storage)
