@@ -91,7 +91,7 @@ class Unloadable(FakeSource):
 
 def test_a_step_with_workers_of_its_own_is_for_ray(tmp_path: Path) -> None:
     config = load_config(None, [*ALONE, "workers.detect=1"])
-    with pytest.raises(UsageError, match=r"leave workers\.detect and workers\.commit out, or take .*=ray"):
+    with pytest.raises(UsageError, match=r"leave out device=cuda, workers\.detect .*engine=ray"):
         annotate(str(five_images(tmp_path)), str(tmp_path / "out"), config, source=FakeSource(), say=str)
 
 
