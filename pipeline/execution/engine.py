@@ -76,7 +76,7 @@ def fits_here(config: RunConfig, images: int | None) -> bool:
     on_gpu = "cuda" in (config.model.device, config.detector.device)
     if workers.engine == "processes" and (pools or on_gpu):
         raise UsageError(
-            "workers.engine=processes has no GPU and no workers that only detect or only commit: leave out device=cuda, "
+            "workers.engine=processes has no GPU and no workers that only detect or commit: leave out device=cuda, "
             "workers.detect and workers.commit, or take workers.engine=ray"
         )
     if workers.engine != "auto":
