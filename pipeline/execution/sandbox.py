@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from select import poll
 from typing import Any
 
 START_SECONDS = 600.0
+PROC = Path("/proc")
 Work = Callable[[list[Any]], Iterator[Any]]
 """Made once in the child; gives one result for each item, in order."""
 
@@ -91,6 +93,20 @@ class Sandbox:
             self._child.kill()
             self._child.wait()
         self._child = self._link = None
+
+    def usage(self) -> tuple[float, int]:
+        """Tells the CPU seconds of the child so far, and its resident memory at the most, in bytes; zeros without a
+        child, or where Linux does not tell.
+        """
+        if self._child is None:
+            return 0.0, 0
+        try:
+            fields = (PROC / str(self._child.pid) / "stat").read_text().rpartition(")")[2].split()
+            status = (PROC / str(self._child.pid) / "status").read_text()
+        except (OSError, UnicodeDecodeError):
+            return 0.0, 0  # it has just ended, or this is no Linux
+        peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")), "0")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 1024 * int(peak)
 
     def stop(self) -> None:
         """Ends the child for good; what it works on in another thread ends there with SandboxError."""

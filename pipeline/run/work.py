@@ -137,6 +137,7 @@ def conclude(
             "uncommitted_shards": len(errors),
             "seconds": round(summary.seconds, 1),
             "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
+            "costs": progress.costs.as_json(),
         }
     )
     if not progress.refused:
