@@ -100,6 +100,7 @@ class Sandbox:
             self._child.kill()
             self._child.wait()
         self._child = self._link = None
+        self._is_told = self._is_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -156,16 +157,19 @@ class Sandbox:
         """Waits until the child has imported and loaded what it needs, which is no item's time. One that dies of it is
         started once more: it may have been killed from outside.
         """
-        for _ in range(2):
+        trouble: Failure | Death | None = None
+        while not self._is_ready:
             self.begin()
             assert self._link is not None
-            if self._is_ready or (trouble := self._trouble(self._link)) is None:
+            before, trouble = trouble, self._trouble(self._link)
+            if trouble is None:
                 self._is_ready = True
-                return self._link
-            self.close()
-            if not isinstance(trouble, Death):
                 break
-        raise SandboxError(trouble.message if isinstance(trouble, Failure) else trouble.reason)
+            self.close()
+            if isinstance(trouble, Failure) or before is not None:
+                raise SandboxError(trouble.message if isinstance(trouble, Failure) else trouble.reason)
+        assert self._link is not None
+        return self._link
 
     def _spawned(self) -> Connection:
         ours, theirs = socket.socketpair()
