@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.config import RunConfig
+from pipeline.errors import UsageError
 from pipeline.execution.plan import Plan
 from pipeline.execution.stages import WorkerSetup
 from pipeline.shards.shard import ShardOutcome, ShardRef, ShardTask
@@ -51,6 +52,7 @@ def engine_for(config: RunConfig, images: int | None) -> Iterator[Engine]:
 
     Raises:
         NothingRanError: Ray could not start, or the cluster cannot be reached.
+        UsageError: the settings want both processes without Ray and what only Ray can do.
     """
     if fits_here(config, images):
         from pipeline.execution import processes
@@ -67,9 +69,16 @@ def engine_for(config: RunConfig, images: int | None) -> Iterator[Engine]:
 
 def fits_here(config: RunConfig, images: int | None) -> bool:
     """Tells whether a run does without Ray: what `workers.engine` says; by itself, a run of few images on a machine
-    without a GPU, that joins no cluster and names no workers for a single step.
+    without a GPU, that joins no cluster and names no workers for a single step. Raises UsageError as `engine_for` does.
     """
     workers = config.workers
+    pools = workers.detect or workers.commit
+    on_gpu = "cuda" in (config.model.device, config.detector.device)
+    if workers.engine == "processes" and (pools or on_gpu):
+        raise UsageError(
+            "workers.engine=processes has no GPU and no workers that only detect or commit: leave out device=cuda, "
+            "workers.detect and workers.commit, or take workers.engine=ray"
+        )
     if workers.engine != "auto":
         return workers.engine == "processes"
     ray = sys.modules.get("ray")
@@ -78,8 +87,7 @@ def fits_here(config: RunConfig, images: int | None) -> bool:
         and images <= IMAGES_PER_CPU * cpus_here()
         and not os.environ.get("RAY_ADDRESS")
         and not (ray is not None and ray.is_initialized())
-        and not (workers.detect or workers.commit)
-        and "cuda" not in (config.model.device, config.detector.device)
+        and not (pools or on_gpu)
         and (config.model.device == "cpu" or not gpus_here())
     )
 

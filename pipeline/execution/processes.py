@@ -9,7 +9,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from pipeline.errors import UsageError
 from pipeline.execution.plan import Plan
 from pipeline.execution.sandbox import Death, Sandbox, SandboxError, Work
 from pipeline.execution.stages import WorkerSetup, stages_of
@@ -31,15 +30,8 @@ def execute(
 ) -> Iterator[ShardOutcome]:
     """Runs the shards in worker processes, each of which does all steps of a shard; yields what became of each, in no
     particular order, as `pipeline.execution.graph.execute` does.
-
-    Raises:
-        UsageError: the plan has workers that only detect, or only commit.
+    The plan must be a joint one.
     """
-    if not plan.is_joint:
-        raise UsageError(
-            "workers.engine=processes has no workers that only detect or only commit: leave workers.detect and "
-            "workers.commit out, or take workers.engine=ray"
-        )
     (stage,) = stages_of(setup, plan, careful=careful, amends=amends)
     made = pickle.dumps(partial(shard_work, stage.steps))
     # Each worker computes with its share of the CPUs, whatever library does it.
