@@ -15,7 +15,7 @@ from pipeline.planning.sample import Listed
 from pipeline.shards.feed import LISTED_BEFORE_START, SETTLE_SECONDS
 from pipeline.shards.manifest import shard_size
 
-RAY_BYTES = GIB
+RAY_BYTES = round(0.75 * GIB)
 """Of Ray's own processes, beside the workers."""
 LISTING = "listing"
 NOT_MEASURED = "model not measured"

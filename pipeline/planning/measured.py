@@ -105,7 +105,8 @@ class Measured:
 
 def batches(faces: float, micro_batch: int) -> float:
     """Computes how many micro-batches a shard with so many faces has on average: the last one is half full."""
-    return max(min(1.0, faces), faces / micro_batch + 0.5) if faces > 0 else 0.0
+    some = min(1.0, faces)
+    return max(some, faces / micro_batch + some / 2)
 
 
 def fit(points: Sequence[tuple[float, float, float]]) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """The probe: a small run with the same engine, workers and micro-batches as the run to come, on a sample of its images.
 
 All workers are busy while it measures, since they slow each other. Each does a first shard, which warms it up, and
-about two more; when there are so many, the probe ends, though the workers have others.
+about two more. Processes without Ray get others beyond these, which nobody waits for, so that none is idle at the end.
 """
 
 from __future__ import annotations
@@ -63,8 +63,11 @@ def probe(
     with engine_for(setup.config, todo) as engine:
         plan = plan_workers(setup.config, engine.cpus, engine.gpus)
         workers = busiest(plan)
-        tasks = cut(sample, shard_size(images, plan.workers, setup.config.shards), workers)
-        expected = sum(len(task.images) for task in tasks[: ROUNDS * workers])
+        counted_shards = ROUNDS * workers
+        # Ray complains aloud of work that is abandoned.
+        shards = counted_shards + (workers if engine_name == "processes" else 0)
+        tasks = cut(sample, shard_size(images, plan.workers, setup.config.shards), workers, shards)
+        expected = sum(len(task.images) for task in tasks[:counted_shards])
         outcomes: list[ShardOutcome] = []
         with (
             RunProgress(expected, title="probe") as progress,
@@ -73,7 +76,7 @@ def probe(
             for outcome in results:
                 progress.add(outcome)
                 outcomes.append(outcome)
-                if len(outcomes) >= ROUNDS * workers:
+                if len(outcomes) == counted_shards < shards:
                     break
             done = time.time()
     sound = [outcome for outcome in outcomes if not outcome.error]
@@ -99,9 +102,9 @@ def busiest(plan: Plan) -> int:
     return max(plan.detect, plan.annotate)
 
 
-def cut(sample: Sequence[Entry], run_size: int, workers: int) -> list[ShardTask]:
-    """Cuts a sample into the shards of a probe, for each of so many workers `ROUNDS` and one that need not be done. No
-    image is in a shard twice, but one may be in several.
+def cut(sample: Sequence[Entry], run_size: int, workers: int, shards: int) -> list[ShardTask]:
+    """Cuts a sample into so many shards for a probe with so many workers. No image is in a shard twice, but one may be
+    in several.
 
     The first ones differ in size, so that the workers do not all do the same step at the same time; no shard is much
     larger than the run's, which have `run_size` images.
@@ -109,7 +112,7 @@ def cut(sample: Sequence[Entry], run_size: int, workers: int) -> list[ShardTask]
     size = max(BATCH, -(-len(sample) // (ROUNDS * workers)))
     size = max(1, min(size, run_size, len(sample)))
     sizes = [-(-size * (worker + 1) // workers) for worker in range(workers)]
-    for index in range(ROUNDS * workers):
+    for index in range(shards - workers):
         sizes.append(max(1, min(round(SIZES[index % len(SIZES)] * size), len(sample))))
     # Neighbours in a listing are alike, and each shard shall be as all are.
     order = list(sample)

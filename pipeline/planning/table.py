@@ -27,8 +27,8 @@ def lines(plan: RunPlan, noted: str = "") -> Iterator[str]:
     yield f"          micro-batches of {measured.micro_batch}; {here.shards:,} shards of {here.shard_images:,} images"
     if here.seconds is not None:
         yield (
-            f"time      {duration(here.seconds)} for {here.images:,} images ({here.start_seconds:.0f} s of it to "
-            f"start), {here.images_per_second:.3g} images/s"
+            f"time      {duration(here.seconds)} for {here.images:,} images, {here.images_per_second:.3g} images/s; "
+            f"{here.start_seconds:.0f} s of it to start"
         )
     yield f"memory    {_gib(here.memory_bytes)} at most{'' if here.fits else ': MORE THAN THERE IS'}"
     total, meshes = plan.output_bytes
