@@ -29,7 +29,9 @@ from pipeline.storage.store import Storage
 ROUNDS = 3
 """Shards of each worker, the first one included."""
 BATCH = 32
-"""Images in a shard at least, where the run's have as many: with fewer faces than a micro-batch a model is slower."""
+"""Images in a shard at least, where the run's have as many: with fewer faces than a micro-batch a model is slower. On a
+GPU, whose micro-batches are larger, a shard has the whole sample.
+"""
 SIZES = (0.75, 1.25)
 """Of the shards after the first, in turn: sizes that differ tell what a micro-batch costs from what a face does."""
 
@@ -66,7 +68,10 @@ def probe(
         counted_shards = ROUNDS * workers
         # Ray complains aloud of work that is abandoned.
         shards = counted_shards + (workers if engine_name == "processes" else 0)
-        tasks = cut(sample, shard_size(images, plan.workers, setup.config.shards), workers, shards)
+        size = shard_size(images, plan.workers, setup.config.shards)
+        least = len(sample) if plan.device == "cuda" else min(BATCH, size)
+        size = min(size, max(least, -(-len(sample) // counted_shards)))
+        tasks = cut(sample, size, workers, shards)
         expected = sum(len(task.images) for task in tasks[:counted_shards])
         outcomes: list[ShardOutcome] = []
         with (
@@ -102,15 +107,13 @@ def busiest(plan: Plan) -> int:
     return max(plan.detect, plan.annotate)
 
 
-def cut(sample: Sequence[Entry], run_size: int, workers: int, shards: int) -> list[ShardTask]:
-    """Cuts a sample into so many shards for a probe with so many workers. No image is in a shard twice, but one may be
-    in several.
+def cut(sample: Sequence[Entry], size: int, workers: int, shards: int) -> list[ShardTask]:
+    """Cuts a sample into so many shards of about `size` images for a probe with so many workers. No image is in a shard
+    twice, but one may be in several.
 
-    The first ones differ in size, so that the workers do not all do the same step at the same time; no shard is much
-    larger than the run's, which have `run_size` images.
+    The first ones differ in size, so that the workers do not all do the same step at the same time.
     """
-    size = max(BATCH, -(-len(sample) // (ROUNDS * workers)))
-    size = max(1, min(size, run_size, len(sample)))
+    size = max(1, min(size, len(sample)))
     sizes = [-(-size * (worker + 1) // workers) for worker in range(workers)]
     for index in range(shards - workers):
         sizes.append(max(1, min(round(SIZES[index % len(SIZES)] * size), len(sample))))

@@ -15,7 +15,7 @@ from pipeline.errors import NothingRanError
 from pipeline.execution import engine
 from pipeline.planning.estimate import estimate
 from pipeline.planning.measured import STEPS, Measured
-from pipeline.planning.probe import BATCH, cut, probe
+from pipeline.planning.probe import cut, probe
 from pipeline.planning.sample import Listed, list_sample
 from pipeline.run.setup import set_up
 from pipeline.storage.locations import Entry
@@ -31,20 +31,16 @@ class BrokenSource(FakeSource):
         raise OSError("its weights are gone")
 
 
-@pytest.mark.parametrize(
-    ("count", "run_size", "workers"), [(200, 125, 2), (200, 1000, 64), (5, 16, 2), (1, 1, 3)]
-)
-def test_each_worker_gets_shards_that_fill_a_micro_batch_if_the_runs_do(
-    count: int, run_size: int, workers: int
-) -> None:
+@pytest.mark.parametrize(("count", "size", "workers"), [(200, 34, 2), (200, 32, 64), (5, 16, 2), (1, 1, 3)])
+def test_shards_are_of_a_size_and_workers_do_not_keep_step(count: int, size: int, workers: int) -> None:
     sample = [Entry(str(index), 1, "") for index in range(count)]
-    tasks = cut(sample, run_size, workers, 4 * workers)
+    tasks = cut(sample, size, workers, 4 * workers)
     sizes = [len(task.images) for task in tasks]
     assert len(tasks) == len({task.shard for task in tasks}) == 4 * workers
     assert all(len({image.uri for image in task.images}) == len(task.images) > 0 for task in tasks)
-    assert max(sizes) <= max(1.25 * run_size, 1)
-    if min(count, run_size) > BATCH:
-        assert sum(sizes[workers:]) / (3 * workers) >= BATCH
+    assert max(sizes) <= min(count, max(1.25 * size, 1))
+    if size < count:
+        assert sum(sizes[workers:]) / (3 * workers) == size
         assert len({*sizes[:workers]}) > 1, "all workers would do the same step at the same time"
     assert {image.uri for task in tasks for image in task.images} == {image.uri for image in sample}
 
