@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from facegpt.photo.config import NULL
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
-from pipeline.execution.plan import Plan
+from pipeline.execution.plan import Plan, plan_workers
+from pipeline.execution.processes import Processes
 from pipeline.execution.stages import WorkerSetup
 from pipeline.shards.shard import ShardOutcome, ShardRef, ShardTask
 
 IMAGES_PER_CPU = 1000
 """A run of more images is for Ray, whose start, as long as the work on some hundred images, costs little then."""
+AHEAD = 4
+"""Processes that start before it is known whether they will have work, at most."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much CPU time a container has: microseconds, or `max`, in a period of microseconds."""
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -46,19 +50,31 @@ class Engine:
     execute: Execute
 
 
+def head_start(config: RunConfig) -> Processes:
+    """Starts the processes that a run with these settings will have if it turns out to be small.
+
+    Raises:
+        UsageError: as `engine_for` does.
+    """
+    if config.model.path == NULL or not fits_here(config, 0):
+        return Processes()
+    plan = plan_workers(config, cpus_here(), 0)
+    return Processes(min(plan.annotate, AHEAD), plan.threads)
+
+
 @contextmanager
-def engine_for(config: RunConfig, images: int | None) -> Iterator[Engine]:
-    """Gives the engine for a run of so many images, None where it is not known yet how many they are.
+def engine_for(config: RunConfig, images: int | None, processes: Processes) -> Iterator[Engine]:
+    """Gives the engine for a run of so many images, None where it is not known yet how many they are: these processes,
+    or Ray, and then they end.
 
     Raises:
         NothingRanError: Ray could not start, or the cluster cannot be reached.
         UsageError: the settings want both processes without Ray and what only Ray can do.
     """
     if fits_here(config, images):
-        from pipeline.execution import processes
-
         yield Engine(cpus_here(), 0, processes.execute)
         return
+    processes.end()
     # Ray takes seconds to import and to start.
     from pipeline.execution import graph
     from pipeline.execution.cluster import cluster

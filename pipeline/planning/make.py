@@ -15,6 +15,8 @@ from typing import Any
 from pipeline.annotate.model_source import ModelSource
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.execution.engine import head_start
+from pipeline.execution.processes import Processes
 from pipeline.output.plan_json import write_plan
 from pipeline.output.run_json import now, read_record
 from pipeline.planning.estimate import Estimate, estimate, output_bytes, step_seconds
@@ -104,19 +106,26 @@ def make_plan(
     """
     began = time.time()
     _check(location, output)
-    setup = set_up(config, source)
-    before = time.time() - began
-    listed = list_sample(location, output, sample, all_of_it=images is None)
-    wanted = images or listed.images
-    say(
-        f"{listed.images:,} images in {location}{'' if listed.whole else ' so far'}; "
-        f"{len(listed.sample):,} of them, evenly spread, are tried"
-    )
-    known = listed.seconds_for(wanted) <= SETTLE_SECONDS and wanted <= LISTED_BEFORE_START
-    with _scratch(output) as storage:
-        measured = probe(
-            setup, listed.sample, storage, images=wanted, todo=wanted if known else None, before=before
+    with Processes() if source else head_start(config) as processes:
+        setup = set_up(config, source)
+        before = time.time() - began
+        listed = list_sample(location, output, sample, all_of_it=images is None)
+        wanted = images or listed.images
+        say(
+            f"{listed.images:,} images in {location}{'' if listed.whole else ' so far'}; "
+            f"{len(listed.sample):,} of them, evenly spread, are tried"
         )
+        known = listed.seconds_for(wanted) <= SETTLE_SECONDS and wanted <= LISTED_BEFORE_START
+        with _scratch(output) as storage:
+            measured = probe(
+                setup,
+                listed.sample,
+                storage,
+                processes,
+                images=wanted,
+                todo=wanted if known else None,
+                before=before,
+            )
     result = RunPlan(
         listed,
         measured,

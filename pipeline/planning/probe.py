@@ -15,6 +15,7 @@ from itertools import cycle, islice
 from pipeline.errors import NothingRanError
 from pipeline.execution.engine import engine_for, fits_here
 from pipeline.execution.plan import Plan, plan_workers
+from pipeline.execution.processes import Processes
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.stages import WorkerSetup
 from pipeline.planning.counting import ProbeRun, counted
@@ -40,6 +41,7 @@ def probe(
     setup: RunSetup,
     sample: Sequence[Entry],
     storage: Storage,
+    processes: Processes,
     *,
     images: int,
     todo: int | None,
@@ -51,6 +53,7 @@ def probe(
         setup: the run's.
         sample: images of its input, each once.
         storage: what is written stays there.
+        processes: those of a run without Ray.
         images: of the run.
         todo: what the run knows of their number when it begins (see `engine_for`).
         before: seconds that a command takes before it starts its engine, its listing apart.
@@ -62,7 +65,7 @@ def probe(
     began = time.time()
     worker_setup = WorkerSetup(setup.config, setup.source, storage, combined(setup.fingerprints))
     engine_name = "processes" if fits_here(setup.config, todo) else "ray"
-    with engine_for(setup.config, todo) as engine:
+    with engine_for(setup.config, todo, processes) as engine:
         plan = plan_workers(setup.config, engine.cpus, engine.gpus)
         workers = busiest(plan)
         counted_shards = ROUNDS * workers

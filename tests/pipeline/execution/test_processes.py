@@ -12,13 +12,29 @@ from drills.counting import compare
 from fake_model import DeadlySource, FakeSource
 from images import encoded
 from PIL import Image
+from processes import wait_until_gone
 from whole_runs import checked, five_images, run
 
 from pipeline.config import load_config
 from pipeline.errors import UsageError
 from pipeline.execution import engine as engine_module
-from pipeline.execution.engine import IMAGES_PER_CPU, cpus_here, engine_for, fits_here, gpus_here
+from pipeline.execution.engine import (
+    AHEAD,
+    IMAGES_PER_CPU,
+    cpus_here,
+    engine_for,
+    fits_here,
+    gpus_here,
+    head_start,
+)
+from pipeline.execution.plan import plan_workers
+from pipeline.execution.processes import Processes
+from pipeline.execution.sandbox import Sandbox
+from pipeline.execution.stages import WorkerSetup
 from pipeline.run.annotate import annotate
+from pipeline.shards.shard import ShardTask
+from pipeline.storage.locations import Entry
+from pipeline.storage.store import Storage
 
 ALONE = ["shards.min_images=2", "shards.max_images=2", "workers.engine=processes", "workers.annotate=2"]
 
@@ -106,10 +122,35 @@ def test_small_runs_on_one_machine_do_without_ray(monkeypatch: pytest.MonkeyPatc
         assert not fits_here(load_config(None, [f"workers.{setting}"]), 1)
     assert not fits_here(load_config(None, ["model.device=cuda"]), 1)
     assert fits_here(load_config(None, ["workers.engine=processes"]), None)
-    with engine_for(usual, 1) as engine:
+    with engine_for(usual, 1, Processes()) as engine:
         assert (engine.cpus, engine.gpus) == (cpus_here(), 0)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     assert not fits_here(usual, 1)
+
+
+def test_a_run_that_may_be_small_gets_a_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Sandbox] = []
+    monkeypatch.setattr(Sandbox, "begin", lambda self: begun.append(self))
+    with head_start(load_config(None, ["workers.annotate=3"])):
+        assert len(begun) == 3
+    with head_start(load_config(None, [f"workers.annotate={AHEAD + 1}"])):
+        assert len(begun) == 3 + AHEAD
+    for setting in ("workers.engine=ray", "model.path='null'"):
+        with head_start(load_config(None, [setting])):
+            assert len(begun) == 3 + AHEAD
+
+
+def test_processes_that_start_ahead_do_the_work_or_end(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with Processes(ahead=2) as processes:
+        begun = [worker.pid for worker in processes.waiting if worker.pid]
+        config = load_config(None, ALONE)
+        setup = WorkerSetup(config, FakeSource(), Storage(str(tmp_path / "out")), "fingerprint")
+        task = ShardTask("0000-000000", (Entry(str(tmp_path / "a.png"), 8, None),))
+        outcomes = list(processes.execute([task], setup, plan_workers(config, 2, 0)))
+        assert [outcome.error for outcome in outcomes] == [""]
+        assert outcomes[0].costs.workers["commit"].endswith(f":{begun[1]}")
+    wait_until_gone(begun, 60)
 
 
 def test_gpus_and_a_containers_share_of_cpus_are_seen(

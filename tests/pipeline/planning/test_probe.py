@@ -13,6 +13,7 @@ from whole_runs import five_images
 from pipeline.config import load_config
 from pipeline.errors import NothingRanError
 from pipeline.execution import engine
+from pipeline.execution.processes import Processes
 from pipeline.planning.estimate import estimate
 from pipeline.planning.measured import STEPS, Measured
 from pipeline.planning.probe import cut, probe
@@ -48,9 +49,16 @@ def test_shards_are_of_a_size_and_workers_do_not_keep_step(count: int, size: int
 def measure(photos: Path, probed: Path, *overrides: str, source: FakeSource | None = None) -> Measured:
     listed = list_sample(str(photos), None, 200, all_of_it=True)
     setup = set_up(load_config(None, [*ALONE, *overrides]), source or FakeSource())
-    return probe(
-        setup, listed.sample, Storage(str(probed)), images=listed.images, todo=listed.images, before=0.5
-    )
+    with Processes() as processes:
+        return probe(
+            setup,
+            listed.sample,
+            Storage(str(probed)),
+            processes,
+            images=listed.images,
+            todo=listed.images,
+            before=0.5,
+        )
 
 
 def test_a_probe_measures_every_step_of_a_run(tmp_path: Path) -> None:
