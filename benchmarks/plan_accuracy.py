@@ -4,7 +4,8 @@
 
 The photos of the folders are hard links under new names, repeated up to the number of images. Each plan writes to the
 run's output, and the run goes there afterwards. `load` is the machine's load when a command began: with other work on
-the machine, plan and run are disturbed by different things, and the ratio says little.
+the machine, plan and run are disturbed by different things, and the ratio says little. `CPU`, planned by real CPU seconds
+of an image, says then whether the sample stands for the whole.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ NEAR = 0.15
 
 @dataclass(frozen=True)
 class Pair:
-    """A plan and its run: seconds, and the machine's load before each."""
+    """A plan and its run: seconds, the machine's load before each, and planned by real CPU seconds of an image."""
 
     meshes: bool
     planned: float
     real: float
     plan_seconds: float
     loads: tuple[float, float]
+    cpu_ratio: float
     verdict: str
 
     @property
@@ -75,15 +77,18 @@ def measure(photos: Path, output: Path, meshes: bool, more: list[str]) -> Pair:
     _command("annotate", str(photos), str(output), *settings)
     ended = time.perf_counter()
     storage = Storage(str(output))
-    plan = read_plan(storage)
+    plan, record = read_plan(storage), existing_run(storage)
     assert plan is not None
+    (call,) = record["invocations"]
+    cpu_seconds = sum(call["costs"]["cpu_seconds"].values()) / call["images"]
     return Pair(
         meshes=meshes,
         planned=float(plan["seconds"]),
         real=ended - between,
         plan_seconds=between - began,
         loads=(load_before, load_between),
-        verdict=compare(plan, existing_run(storage), read_status(storage)),
+        cpu_ratio=sum(plan["cpu_seconds_per_image"].values()) / cpu_seconds,
+        verdict=compare(plan, record, read_status(storage)),
     )
 
 
@@ -95,8 +100,8 @@ def row(pair: Pair) -> str:
     """Formats a pair as a line of the table."""
     return (
         f"| {'with' if pair.meshes else 'without'} | {pair.planned:.1f} s | {pair.real:.1f} s "
-        f"| {pair.planned / pair.real:.3f} | {'yes' if pair.is_near else 'NO'} | {pair.plan_seconds:.0f} s "
-        f"| {pair.loads[0]:.1f}, {pair.loads[1]:.1f} |"
+        f"| {pair.planned / pair.real:.3f} | {'yes' if pair.is_near else 'NO'} | {pair.cpu_ratio:.3f} "
+        f"| {pair.plan_seconds:.0f} s | {pair.loads[0]:.1f}, {pair.loads[1]:.1f} |"
     )
 
 
@@ -117,8 +122,10 @@ def main() -> None:
     args = parser.parse_args(own)
     photos = args.work / f"photos-{args.images}"
     make_input(args.folders, photos, args.images)
-    print("| meshes | planned | real | planned / real | within 15 % | the plan took | load |", flush=True)
-    print("|---|---:|---:|---:|---|---:|---|", flush=True)
+    print(
+        "| meshes | planned | real | planned / real | within 15 % | CPU | the plan took | load |", flush=True
+    )
+    print("|---|---:|---:|---:|---|---:|---:|---|", flush=True)
     pairs = []
     for _ in range(args.rounds):
         for meshes in (True, False):

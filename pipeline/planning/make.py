@@ -66,6 +66,10 @@ class RunPlan:
             "micro_batch": measured.micro_batch,
             "shard_images": here.shard_images,
             "seconds_per_image": {step: round(each[step] / here.shard_images, 5) for step in STEPS},
+            "cpu_seconds_per_image": {
+                step: round(each[step] * measured.steps[step].cpu_share / here.shard_images, 5)
+                for step in STEPS
+            },
             "memory_bytes": here.memory_bytes,
             "output_bytes": self.output_bytes[0],
             "probe": {

@@ -12,6 +12,8 @@ from pipeline.planning.measured import STEPS
 MB = 10**6
 GB = 10**9
 HOUR = 3600.0
+SEEN = 0.8
+"""A plan says so where its workers computed in a smaller share of their time; on a quiet machine it is larger."""
 
 
 def lines(plan: RunPlan, noted: str = "") -> Iterator[str]:
@@ -23,6 +25,10 @@ def lines(plan: RunPlan, noted: str = "") -> Iterator[str]:
     )
     yield from _steps(plan)
     yield f"slowest   {here.bottleneck}"
+    if measured.plan.is_joint and (computed := _computed_share(plan)) < SEEN:
+        yield (
+            f"note      the workers computed {100 * computed:.0f} % of the time, and waited for the rest of it"
+        )
     yield f"workers   {_workers(plan)}"
     yield f"          micro-batches of {measured.micro_batch}; {here.shards:,} shards of {here.shard_images:,} images"
     if here.seconds is not None:
@@ -62,6 +68,13 @@ def _steps(plan: RunPlan) -> Iterator[str]:
         rate = here.shard_images / each[step] if each[step] else 0.0
         face_rate = f"{faces / each[step]:9.4g}" if faces and each[step] else f"{'-':>9}"
         yield f"  {step:10} {rate:10.4g} {face_rate} {100 * each[step] / total:5.0f} %   {of_it}"
+
+
+def _computed_share(plan: RunPlan) -> float:
+    """Computes in what share of their time the workers computed."""
+    each = step_seconds(plan.measured, plan.here)
+    steps = plan.measured.steps
+    return sum(each[step] * steps[step].cpu_share for step in STEPS) / sum(each.values())
 
 
 def _workers(plan: RunPlan) -> str:

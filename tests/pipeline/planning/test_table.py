@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from measurements import measured
 
@@ -32,6 +34,15 @@ def test_what_does_not_fit_is_marked() -> None:
     said = "\n".join(lines(plan(2000, [Machine(name="tiny", cpus=2, memory_gib=0.5, price_per_hour=1)])))
     assert "tiny" in said and "GiB !" in said and "more memory than the machine has" in said
     assert "find 75 %, decode 25 %" in said
+
+
+def test_workers_that_wait_are_told_of() -> None:
+    waiting = {step: replace(cost, cpu_share=0.4) for step, cost in measured().steps.items()}
+    made = plan(2000, [])
+    assert not any(line.startswith("note") for line in lines(made))
+    said = list(lines(replace(made, measured=measured(steps=waiting))))
+    assert [line for line in said if len(line) > 80] == []
+    assert any(line.startswith("note      the workers computed 40 % of the time") for line in said)
 
 
 def test_sizes_and_times_are_for_people() -> None:
