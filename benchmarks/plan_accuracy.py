@@ -4,8 +4,8 @@
 
 The photos of the folders are hard links under new names, repeated up to the number of images. Each plan writes to the
 run's output, and the run goes there afterwards. `load` is the machine's load when a command began: with other work on
-the machine, plan and run are disturbed by different things, and the ratio says little. `CPU`, planned by real CPU seconds
-of an image, says then whether the sample stands for the whole.
+the machine, plan and run are disturbed by different things, and the ratio says little. `CPU`, planned by real CPU
+seconds of an image, says then whether the sample stands for the whole.
 """
 
 from __future__ import annotations

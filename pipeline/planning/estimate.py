@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from facegpt.memory import GIB
+from facegpt.memory import GIB, total
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.execution.plan import Plan, plan_workers
@@ -19,6 +19,7 @@ RAY_BYTES = round(0.75 * GIB)
 """Of Ray's own processes, beside the workers."""
 LISTING = "listing"
 NOT_MEASURED = "model not measured"
+NO_GPU = "no GPU, which the settings ask for"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def estimate(
     machine = machine or this_machine(measured)
     try:
         plan = measured.plan if here else plan_workers(config, machine.cpus, machine.gpus)
-    except UsageError as error:
-        return Estimate(machine, images, note=str(error))
+    except UsageError:
+        return Estimate(machine, images, note=NO_GPU)
     steps = measured.steps if here else _steps_on(machine, measured, plan, config)
     size = min(images, shard_size(images, plan.workers, config.shards))
     shards, faces = -(-images // size), size * measured.faces_per_image
@@ -110,7 +111,7 @@ def step_seconds(measured: Measured, estimated: Estimate) -> dict[str, float]:
 def this_machine(measured: Measured) -> Machine:
     """Describes where the probe ran; what memory a whole cluster has is not asked."""
     cluster = bool(os.environ.get("RAY_ADDRESS"))
-    gib = None if cluster else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+    gib = None if cluster else total() / GIB
     return Machine(
         name="this cluster" if cluster else "this machine",
         cpus=measured.cpus,

@@ -22,7 +22,12 @@ def compare(plan: dict[str, Any], record: dict[str, Any], status: RunStatus) -> 
     planned = (
         f"{plan['images']:,} images in {_span(plan['seconds'])}, {_rate(plan['images'], plan['seconds'])}"
     )
-    ended = [one for one in record["invocations"] if one.get("images") and "costs" in one]
+    # What `retry` did again was planned once.
+    ended = [
+        one
+        for one in record["invocations"]
+        if one.get("images") and "costs" in one and not str(one.get("input", "")).startswith("retry:")
+    ]
     images, seconds = _ended(ended) if ended else _so_far(record, status)
     if not images or seconds <= 0:
         return f"{planned}; nothing to compare yet"

@@ -46,6 +46,7 @@ def test_a_run_that_took_longer_names_the_step() -> None:
 
 def test_a_run_in_two_calls_is_one_and_near_steps_are_not_named() -> None:
     calls = (call(400, "00:00", "00:50", 40, 41), call(600, "05:00", "06:00", 60, 60), {"images": 0})
+    calls += ({**call(9, "10:00", "20:00", 60, 60), "input": "retry: 9 failed images"},)
     line = compare(PLAN, record(*calls), status(1000, None))
     assert line.endswith("took 110 s for 1,000, 9.09 images/s: 1.00 times the plan")
 
