@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
@@ -54,6 +55,15 @@ def available(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
         return min(free, max(0, limit - used + cached))
     except (OSError, ValueError, KeyError):
         return free
+
+
+def total(cgroup: Path = CGROUP) -> int:
+    """Bytes that the machine has, or its container, whichever is less."""
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(size, int((cgroup / "memory.max").read_text()))
+    except (OSError, ValueError):
+        return size  # no container, or one without a limit ("max")
 
 
 def gib(size: int) -> str:

@@ -15,7 +15,7 @@ import json
 import sys
 
 from jobs.arguments import count, share
-from pipeline.config import load_config
+from pipeline.config import RunConfig, load_config
 from pipeline.errors import NothingRanError
 from pipeline.run.annotate import annotate
 from pipeline.run.work import RunSummary
@@ -40,27 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output", metavar="OUTPUT", help="folder or s3:// prefix; new, empty, or of an earlier run"
     )
-    parser.add_argument(
-        "--model", metavar="PATH", help="short for --set model.path=PATH; `null` looks at no face"
-    )
-    parser.add_argument(
-        "--face-model",
-        metavar="FILE",
-        help="short for --set model.face_model=FILE: the face model that the checkpoint was trained on",
-    )
-    parser.add_argument(
-        "--detector", metavar="NAME", help="short for --set detector.name=NAME; `null` looks for no face"
-    )
-    add_commercial_only(parser)
-    parser.add_argument("--config", metavar="FILE", help="YAML; what it leaves out has its default")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="one setting, such as detector.name=dlib",
-    )
+    add_settings(parser)
     parser.add_argument(
         "--limit",
         type=count,
@@ -82,14 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    # JSON quotes a name such that YAML, which the values of overrides are, reads it as the text that it is.
-    short = {
-        "model.path": args.model,
-        "model.face_model": args.face_model,
-        "detector.name": args.detector,
-    }
-    names = [f"{key}={json.dumps(name)}" for key, name in short.items() if name is not None]
-    config = load_config(args.config, [*args.overrides, *names, *args.licences])
+    config = config_from(args)
     if args.print_config:
         print(config.as_yaml(), end="")
         return 0
@@ -136,6 +109,43 @@ def line(summary: RunSummary, output: str) -> str:
         f"{summary.images:,} images ({statuses}), {summary.faces:,} faces, {summary.meshes:,} meshes "
         f"in {summary.seconds:.1f} s ({rate:.1f} images/s) -> {output}"
     )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Gives a job the options that make up the configuration of a run; `config_from` reads them."""
+    parser.add_argument(
+        "--model", metavar="PATH", help="short for --set model.path=PATH; `null` looks at no face"
+    )
+    parser.add_argument(
+        "--face-model",
+        metavar="FILE",
+        help="short for --set model.face_model=FILE: the face model that the checkpoint was trained on",
+    )
+    parser.add_argument(
+        "--detector", metavar="NAME", help="short for --set detector.name=NAME; `null` looks for no face"
+    )
+    add_commercial_only(parser)
+    parser.add_argument("--config", metavar="FILE", help="YAML; what it leaves out has its default")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="one setting, such as detector.name=dlib",
+    )
+
+
+def config_from(args: argparse.Namespace) -> RunConfig:
+    """Reads the configuration that the options of `add_settings` say; raises UsageError."""
+    # JSON quotes a name such that YAML, which the values of overrides are, reads it as the text that it is.
+    short = {
+        "model.path": args.model,
+        "model.face_model": args.face_model,
+        "detector.name": args.detector,
+    }
+    names = [f"{key}={json.dumps(name)}" for key, name in short.items() if name is not None]
+    return load_config(args.config, [*args.overrides, *names, *args.licences])
 
 
 def add_commercial_only(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from pipeline.errors import NothingRanError, UsageError, describe_with_path
 
 JOBS = {
     "samples": "collect real photos that installed packages carry",
+    "plan": "say what annotate will take: hours, workers, memory, money",
     "annotate": "turn photos into a table of 3D faces",
     "status": "how far an output is",
     "verify": "check that an output is whole, or make it so",

@@ -7,8 +7,10 @@ import json
 import sys
 
 from pipeline.annotate.weights.used import restricted
+from pipeline.output.plan_json import read_plan
 from pipeline.output.run_json import existing_run
 from pipeline.storage.store import Storage
+from pipeline.upkeep.against_plan import compare
 from pipeline.upkeep.status import read_status
 
 EXAMPLES = """\
@@ -26,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     storage = Storage(args.output)
     record = existing_run(storage)
     status = read_status(storage)
+    plan = read_plan(storage)
+    compared = compare(plan, record, status) if plan else None
     if args.json:
         print(
             json.dumps(
@@ -35,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
                     "weights": record.get("weights"),
                     "fingerprint": record["fingerprint"],
                     "complete": status.is_complete,
+                    "plan": plan,
+                    "against_plan": compared,
                 }
             )
         )
@@ -52,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if status.forgotten:
         print(f"forgotten {status.forgotten:,}")
     print(f"last      {status.last_commit or 'nothing committed yet'}")
+    if compared:
+        print(f"plan      {compared}")
     print("complete" if status.is_complete else "not complete: run annotate again to go on")
     return 0
 

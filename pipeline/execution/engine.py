@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Execute(Protocol):
         *,
         careful: bool = False,
         amends: bool = False,
-    ) -> Iterator[ShardOutcome]: ...
+    ) -> Generator[ShardOutcome, None, None]: ...
 
 
 @dataclass(frozen=True)

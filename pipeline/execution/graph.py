@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import ray
 import ray.data
@@ -31,7 +31,7 @@ def execute(
     *,
     careful: bool = False,
     amends: bool = False,
-) -> Iterator[ShardOutcome]:
+) -> Generator[ShardOutcome, None, None]:
     """Runs the shards through the stages as a graph of Ray Data; yields what became of each, in no particular order.
 
     A shard whose worker process dies again and again yields nothing; a shard on which a stage fails yields its error.

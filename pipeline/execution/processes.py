@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -54,7 +54,7 @@ class Processes:
         *,
         careful: bool = False,
         amends: bool = False,
-    ) -> Iterator[ShardOutcome]:
+    ) -> Generator[ShardOutcome, None, None]:
         """Runs the shards in workers that do all steps of a shard each, as the plan must want it; yields what became
         of each, in no particular order, as `pipeline.execution.graph.execute` does.
         """

@@ -71,8 +71,6 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
             storage.delete([tar_key])
         for key, data in files.items():
             storage.write(key, data)
-    # The smallest file tells what a write costs whatever its size.
-    with timed(seconds, "commit.mark"):
         storage.write(commit_key(shard.shard), encode_commit(outcome, fingerprint, entries))
     return outcome
 

@@ -17,6 +17,10 @@ from pipeline.storage.locations import ONE_REQUEST, is_s3, local_path, normalize
 
 LOCK = "run.lock"
 """Key of the object that `pipeline.storage.lock` holds an output by; it does not count as content."""
+PLAN = "plan.json"
+PROBE = "probe"
+"""Key of the plan of a run, and folder in which its probe writes and deletes again: a run may begin beside both."""
+ASIDE = (LOCK, PLAN, PROBE)
 KEYS_PER_REQUEST = 1000
 """As many keys as S3 deletes by one request."""
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
@@ -132,12 +136,12 @@ class Storage:
         return bool(s3().isfile(s3_path(self.root))) if self.remote else Path(local_path(self.root)).is_file()
 
     def is_empty(self) -> bool:
-        """Tells whether nothing is stored here, but for the lock of a run."""
+        """Tells whether nothing is stored here, but for the lock of a run and what was planned for it."""
         if self.remote:
-            return not any(key != LOCK for key in self.keys())
+            return not any(key.partition("/")[0] not in ASIDE for key in self.keys())
         path = Path(local_path(self.root))
         return not path.exists() or (
-            path.is_dir() and not any(inner.name != LOCK for inner in path.iterdir())
+            path.is_dir() and not any(inner.name not in ASIDE for inner in path.iterdir())
         )
 
     def delete(self, keys: list[str]) -> None:

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 import facegpt.model.checkpoint
 import facegpt.morphable.formats.load
 from facegpt.bundled import BUNDLED_CHECKPOINT
-from facegpt.memory import available, is_out_of_memory, weight_bytes
+from facegpt.memory import available, is_out_of_memory, total, weight_bytes
 from facegpt.model.annotator import FaceAnnotator
 from facegpt.model.checkpoint import CheckpointError, load
 from facegpt.model.modeling import FaceGptForConditionalGeneration
@@ -73,6 +73,14 @@ def test_the_machine_or_its_container_sets_the_limit(
     limit: str | None, used: int, cached: int, free: int, tmp_path: Path
 ) -> None:
     assert available(*machine(tmp_path, limit, used, cached)) == free
+
+
+def test_a_container_has_no_more_than_its_limit(tmp_path: Path) -> None:
+    whole = total(tmp_path)
+    assert whole > 2**28
+    for limit, size in (("max", whole), (str(10**15), whole), ("1000000", 1_000_000)):
+        (tmp_path / "memory.max").write_text(limit)
+        assert total(tmp_path) == size
 
 
 def test_where_linux_says_nothing_nothing_is_known(tmp_path: Path) -> None:
