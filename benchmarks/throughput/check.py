@@ -24,7 +24,7 @@ from benchmarks.throughput.spread import Spread
 from benchmarks.throughput.table import table
 
 FLOORS = Path(__file__).resolve().parents[1] / "floors.yaml"
-PHOTOS, STAGE_PHOTOS, REPEATS = 60, 32, 3
+PHOTOS, STAGE_PHOTOS, REPEATS = 200, 32, 3
 RATIOS: dict[str, Callable[[Results], Spread | None]] = {
     "run over loop": lambda found: _run(found, LOOP, start=False),
     "run over process pool": lambda found: _run(found, POOL, start=False),
@@ -44,16 +44,16 @@ class FloorsError(ValueError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A ratio and its floor."""
+    """A ratio, None where the start of a run hid its work, and its floor."""
 
     name: str
-    ratio: Spread
+    ratio: Spread | None
     least: float
 
     @property
     def passes(self) -> bool:
-        """Whether the median is at least the floor."""
-        return self.ratio.median >= self.least
+        """Whether the median is at least the floor; what could not be measured does not pass."""
+        return self.ratio is not None and self.ratio.median >= self.least
 
 
 def read_floors(file: Path) -> dict[str, float]:
@@ -76,20 +76,22 @@ def read_floors(file: Path) -> dict[str, float]:
 
 
 def judge(found: Results, floors: dict[str, float]) -> list[Verdict]:
-    """Holds what was measured against the floors; raises ValueError if a ratio was not measured."""
-    verdicts = []
-    for name, least in floors.items():
-        ratio = RATIOS[name](found)
-        if ratio is None:
-            raise ValueError(f"{name} was not measured")
-        verdicts.append(Verdict(name, ratio, least))
-    return verdicts
+    """Holds what was measured against the floors."""
+    return [Verdict(name, RATIOS[name](found), least) for name, least in floors.items()]
 
 
 def report(verdicts: list[Verdict]) -> str:
     """Writes the verdicts as a table."""
     rows = [
-        [one.name, one.ratio.form(), f"{one.least:.2f}", "pass" if one.passes else "FAIL"] for one in verdicts
+        [
+            one.name,
+            "lost in the noise of the start: a quieter machine, or more photos"
+            if one.ratio is None
+            else one.ratio.form(),
+            f"{one.least:.2f}",
+            "pass" if one.passes else "FAIL",
+        ]
+        for one in verdicts
     ]
     return table(["ratio (more is better)", "measured", "floor", ""], rows, "lrrl")
 
