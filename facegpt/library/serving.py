@@ -27,7 +27,7 @@ from facegpt.model.checkpoint import load as load_checkpoint
 from facegpt.model.generation import generate_faces
 from facegpt.model.imagination import TEMPERATURE, imagine
 from facegpt.morphable import FaceModel, bundled
-from facegpt.photo.config import DecodeConfig, DetectorConfig
+from facegpt.photo.config import DEFAULT_DETECTOR, DecodeConfig, DetectorConfig
 from facegpt.photo.crop import Floats, cut
 from facegpt.photo.detectors import DetectorError
 from facegpt.photo.finder import FaceCrop, FaceFinder
@@ -73,7 +73,7 @@ class FaceGpt:
         *,
         face_model: str | Path = BUNDLED,
         device: Device = "auto",
-        detector: str | DetectorConfig = "dlib",
+        detector: str | DetectorConfig = DEFAULT_DETECTOR,
         decode: DecodeConfig | None = None,
         micro_batch: int | None = None,
     ) -> None:
@@ -253,7 +253,7 @@ def load(
     *,
     face_model: str | Path = BUNDLED,
     device: Device = "auto",
-    detector: str | DetectorConfig = "dlib",
+    detector: str | DetectorConfig = DEFAULT_DETECTOR,
     decode: DecodeConfig | None = None,
     micro_batch: int | None = None,
 ) -> FaceGpt:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from facegpt.settings import Name, Positive, Section
 
+DEFAULT_DETECTOR = "libfacedetection"
 NULL = "null"
 """The name of the detector and of the model that look at nothing: a dry run of everything else."""
 
@@ -23,11 +24,12 @@ class DecodeConfig(Section):
 class DetectorConfig(Section):
     """The face detector.
 
-    `name`: `dlib`, `insightface`, `yunet`, or `"null"`, which finds a box in the middle of most images without looking
-    for a face (a dry run). `model`: for insightface, a model pack's name or the path of an SCRFD ONNX file; for yunet,
-    the path of a YuNet ONNX file. `min_score`: on the detector's own scale (dlib: -1 to 3, the others: 0 to 1); absent,
-    its usual one. `max_side`: long side in px that larger images are fitted into (insightface: of every image).
-    `upsample`: how much a small image may be enlarged at most (not insightface). `padded_pass`: look again with a
+    `name`: `libfacedetection`, `dlib`, `insightface`, `yunet`, or `"null"`, which finds a box in the middle of most
+    images without looking for a face (a dry run). `model`: for insightface, a model pack's name or the path of an SCRFD
+    ONNX file; for yunet, the path of a YuNet ONNX file. `min_score`: on the detector's own scale (dlib: -1 to 3, the
+    others: 0 to 1); absent, its usual one. `max_side`: long side in px that larger images are fitted into (insightface:
+    of every image; libfacedetection: of its finest look, for small faces alone). `upsample`: how much a small image may
+    be enlarged at most (not insightface; libfacedetection: for small faces alone). `padded_pass`: look again with a
     border when nothing was found, which finds faces that fill the frame. `rotations`: look again in the other three
     directions when nothing was found, which finds faces in photos that lie on their side; a photo without a face then
     costs about four times as much, and `crop_matrix` holds the turn. `max_faces` per image, the surest ones.
@@ -35,7 +37,7 @@ class DetectorConfig(Section):
     insightface alone, and wants onnxruntime-gpu.
     """
 
-    name: Name = "dlib"
+    name: Name = DEFAULT_DETECTOR
     model: str | None = None
     min_score: float | None = None
     max_side: Annotated[int, Field(ge=64)] | None = None

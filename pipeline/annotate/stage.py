@@ -18,6 +18,7 @@ from facegpt.photo.detectors.registry import detector_class, detector_fingerprin
 from pipeline.annotate.model_source import Annotator, CrashError
 from pipeline.config import RunConfig
 from pipeline.errors import describe
+from pipeline.shards.costs import Costs, timed
 from pipeline.shards.shard import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord, MeshData
 from schemas import FaceDims, Provenance, faces_schema
 
@@ -64,9 +65,14 @@ class AnnotateFaces:
 
     def __call__(self, shard: DetectedShard) -> AnnotatedShard:
         """Every face becomes a row, except those of an image on which the model fails: that image has `failed`."""
-        said = self._annotate(shard)
-        meshes = self._meshes(said) if self.config.output.meshes else None
-        return AnnotatedShard(shard.shard, shard.images, self._table(shard, said), meshes)
+        costs = Costs(micro_batch=self.micro_batch)
+        with timed(costs.seconds, "annotate.model"):
+            said = self._annotate(shard)
+        with timed(costs.seconds, "annotate.meshes"):
+            meshes = self._meshes(said) if self.config.output.meshes else None
+        with timed(costs.seconds, "annotate.rows"):
+            table = self._table(shard, said)
+        return AnnotatedShard(shard.shard, shard.images, table, meshes, costs)
 
     def _annotate(self, shard: DetectedShard) -> Said:
         for record in shard.images:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from time import perf_counter
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from facegpt.photo.decode import DecodeError, RejectedError, image_id_of
 from facegpt.photo.finder import FaceCrop, FaceFinder
 from pipeline.config import RunConfig
 from pipeline.errors import describe
+from pipeline.shards.costs import Costs, timed
 from pipeline.shards.shard import DetectedFace, DetectedShard, ImageRecord, ShardTask
 from pipeline.shards.tombstones import REASON
 from pipeline.sources import Fetched, Fetcher
@@ -24,10 +26,13 @@ from pipeline.storage.locations import Entry
 
 @dataclass
 class FoundImage:
-    """What became of one image: its record, and its faces with their crops."""
+    """What became of one image: its record, its faces with their crops, and the seconds of fetching (as far as they
+    were waited for), decoding and finding.
+    """
 
     record: ImageRecord
     faces: list[FaceCrop]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def gathered(shard: str, found: Iterable[FoundImage], crop_size: int) -> DetectedShard:
@@ -35,13 +40,15 @@ def gathered(shard: str, found: Iterable[FoundImage], crop_size: int) -> Detecte
     images: list[ImageRecord] = []
     faces: list[DetectedFace] = []
     crops: list[NDArray[np.uint8]] = []
+    costs = Costs()
     for image in found:
         for face in image.faces:
             faces.append(_without_crop(face, len(images)))
             crops.append(face.crop)
         images.append(image.record)
+        costs.add(Costs({f"detect.{part}": seconds for part, seconds in image.seconds.items()}))
     empty = np.zeros((0, crop_size, crop_size, 3), np.uint8)
-    return DetectedShard(shard, images, faces, np.stack(crops) if crops else empty)
+    return DetectedShard(shard, images, faces, np.stack(crops) if crops else empty, costs)
 
 
 class DetectAndCrop:
@@ -72,9 +79,12 @@ class DetectAndCrop:
 
     def each(self, task: ShardTask) -> Iterator[FoundImage]:
         """What became of each image of the task, in its order."""
+        started = perf_counter()
         for entry, data in self._fetched(task.images):
+            seconds = {"fetch": perf_counter() - started}
             record = ImageRecord(entry.uri, task.shard, status="failed", stage="fetch")
-            yield FoundImage(record, self._one(record, data))
+            yield FoundImage(record, self._one(record, data, seconds), seconds)
+            started = perf_counter()
 
     def _fetched(self, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Fetched | Exception]]:
         """The files' bytes, in order, read a few ahead by threads."""
@@ -89,8 +99,10 @@ class DetectAndCrop:
                 if following is not None:
                     ahead.append((following, pool.submit(self.fetch, following)))
 
-    def _one(self, record: ImageRecord, fetched: Fetched | Exception) -> list[FaceCrop]:
-        """Fills in the record; gives its faces with their crops."""
+    def _one(
+        self, record: ImageRecord, fetched: Fetched | Exception, seconds: dict[str, float]
+    ) -> list[FaceCrop]:
+        """Fills in the record, and the seconds of decoding and finding; gives its faces with their crops."""
         if isinstance(fetched, Exception):
             record.reason = describe(fetched)
             return []
@@ -102,9 +114,11 @@ class DetectAndCrop:
             return []
         record.image_id, record.stage = image_id, "decode"
         try:
-            image = self.finder.decode(data)
+            with timed(seconds, "decode"):
+                image = self.finder.decode(data)
             record.width, record.height, record.stage = image.width, image.height, "detect"
-            found = self.finder.find(image.rgb, image_id)
+            with timed(seconds, "find"):
+                found = self.finder.find(image.rgb, image_id)
         except RejectedError as rejection:
             record.status, record.reason = "rejected", str(rejection)
             record.width, record.height = rejection.width, rejection.height

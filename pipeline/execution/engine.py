@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from facegpt.photo.config import NULL
 from pipeline.config import RunConfig
-from pipeline.execution.plan import Plan
+from pipeline.errors import UsageError
+from pipeline.execution.plan import Plan, plan_workers
+from pipeline.execution.processes import Processes
 from pipeline.execution.stages import WorkerSetup
 from pipeline.shards.shard import ShardOutcome, ShardRef, ShardTask
 
 IMAGES_PER_CPU = 1000
 """A run of more images is for Ray, whose start, as long as the work on some hundred images, costs little then."""
+AHEAD = 4
+"""Processes that start before it is known whether they will have work, at most."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much CPU time a container has: microseconds, or `max`, in a period of microseconds."""
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -45,18 +50,31 @@ class Engine:
     execute: Execute
 
 
+def head_start(config: RunConfig) -> Processes:
+    """Starts the processes that a run with these settings will have if it turns out to be small.
+
+    Raises:
+        UsageError: as `engine_for` does.
+    """
+    if config.model.path == NULL or not fits_here(config, 0):
+        return Processes()
+    plan = plan_workers(config, cpus_here(), 0)
+    return Processes(min(plan.annotate, AHEAD), plan.threads)
+
+
 @contextmanager
-def engine_for(config: RunConfig, images: int | None) -> Iterator[Engine]:
-    """Gives the engine for a run of so many images, None where it is not known yet how many they are.
+def engine_for(config: RunConfig, images: int | None, processes: Processes) -> Iterator[Engine]:
+    """Gives the engine for a run of so many images, None where it is not known yet how many they are: these processes,
+    or Ray, and then they end.
 
     Raises:
         NothingRanError: Ray could not start, or the cluster cannot be reached.
+        UsageError: the settings want both processes without Ray and what only Ray can do.
     """
     if fits_here(config, images):
-        from pipeline.execution import processes
-
         yield Engine(cpus_here(), 0, processes.execute)
         return
+    processes.end()
     # Ray takes seconds to import and to start.
     from pipeline.execution import graph
     from pipeline.execution.cluster import cluster
@@ -67,9 +85,16 @@ def engine_for(config: RunConfig, images: int | None) -> Iterator[Engine]:
 
 def fits_here(config: RunConfig, images: int | None) -> bool:
     """Tells whether a run does without Ray: what `workers.engine` says; by itself, a run of few images on a machine
-    without a GPU, that joins no cluster and names no workers for a single step.
+    without a GPU, that joins no cluster and names no workers for a single step. Raises UsageError as `engine_for` does.
     """
     workers = config.workers
+    pools = workers.detect or workers.commit
+    on_gpu = "cuda" in (config.model.device, config.detector.device)
+    if workers.engine == "processes" and (pools or on_gpu):
+        raise UsageError(
+            "workers.engine=processes has no GPU and no workers that only detect or commit: leave out device=cuda, "
+            "workers.detect and workers.commit, or take workers.engine=ray"
+        )
     if workers.engine != "auto":
         return workers.engine == "processes"
     ray = sys.modules.get("ray")
@@ -78,8 +103,7 @@ def fits_here(config: RunConfig, images: int | None) -> bool:
         and images <= IMAGES_PER_CPU * cpus_here()
         and not os.environ.get("RAY_ADDRESS")
         and not (ray is not None and ray.is_initialized())
-        and not (workers.detect or workers.commit)
-        and "cuda" not in (config.model.device, config.detector.device)
+        and not (pools or on_gpu)
         and (config.model.device == "cpu" or not gpus_here())
     )
 

@@ -14,6 +14,7 @@ from pipeline.annotate.model_source import Annotator, CrashError, ModelSource
 from pipeline.config import RunConfig
 from pipeline.detect.stage import DetectAndCrop, FoundImage, gathered
 from pipeline.execution.sandbox import Death, Sandbox, Work
+from pipeline.shards.costs import CHILD
 from pipeline.shards.shard import DetectedShard, ImageRecord, ShardTask
 
 if TYPE_CHECKING:
@@ -37,7 +38,13 @@ class GuardedDetect:
         Raises:
             pipeline.execution.sandbox.SandboxError: the detector cannot be loaded.
         """
-        return gathered(task.shard, self._found(task), self.crop_size)
+        before, _ = self.sandbox.usage()
+        shard = gathered(task.shard, self._found(task), self.crop_size)
+        after, peak = self.sandbox.usage()
+        # The child may be another one by now, which has not used what the first one had.
+        shard.costs.cpu_seconds["detect"] = max(0.0, after - before)
+        shard.costs.peak_bytes[CHILD] = peak
+        return shard
 
     def _found(self, task: ShardTask) -> Iterator[FoundImage]:
         pieces = [ShardTask(task.shard, (entry,)) for entry in task.images]

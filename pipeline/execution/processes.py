@@ -9,7 +9,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from pipeline.errors import UsageError
 from pipeline.execution.plan import Plan
 from pipeline.execution.sandbox import Death, Sandbox, SandboxError, Work
 from pipeline.execution.stages import WorkerSetup, stages_of
@@ -21,48 +20,77 @@ Told = Callable[[ShardOutcome | None], None]
 """Takes what became of a shard, None where its worker process died of it twice."""
 
 
-def execute(
-    shards: Sequence[Shard],
-    setup: WorkerSetup,
-    plan: Plan,
-    *,
-    careful: bool = False,
-    amends: bool = False,
-) -> Iterator[ShardOutcome]:
-    """Runs the shards in worker processes, each of which does all steps of a shard; yields what became of each, in no
-    particular order, as `pipeline.execution.graph.execute` does.
+MODEL = "pipeline.execution.model_imports"
 
-    Raises:
-        UsageError: the plan has workers that only detect, or only commit.
+
+class Processes:
+    """Worker processes of this machine. A context manager: leaving it ends them.
+
+    `ahead` of them, with `threads` each, are started at once, before it is known what they shall do: they import what a
+    model needs while the driver checks and lists. `waiting`: those of them that have no work yet.
     """
-    if not plan.is_joint:
-        raise UsageError(
-            "workers.engine=processes has no workers that only detect or only commit: leave workers.detect and "
-            "workers.commit out, or take workers.engine=ray"
-        )
-    (stage,) = stages_of(setup, plan, careful=careful, amends=amends)
-    made = pickle.dumps(partial(shard_work, stage.steps))
-    # Each worker computes with its share of the CPUs, whatever library does it.
-    environment = {"OMP_NUM_THREADS": str(plan.threads)}
-    todo, done = SimpleQueue[Shard](), SimpleQueue[ShardOutcome | None]()
-    for shard in shards:
-        todo.put(shard)
-    workers = [Sandbox(made, None, environment) for _ in range(min(stage.workers, len(shards)))]
-    threads = [
-        threading.Thread(target=_serve, args=(worker, todo, done.put), name="worker", daemon=True)
-        for worker in workers
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in shards:
-            if (outcome := done.get()) is not None:
-                yield outcome
-    finally:
-        for worker in workers:
-            worker.stop()
+
+    def __init__(self, ahead: int = 0, threads: int = 1) -> None:
+        self.waiting = [Sandbox(environment=_environment(threads), preload=MODEL) for _ in range(ahead)]
+        for worker in self.waiting:
+            worker.begin()
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends those that were started ahead and have no work."""
+        while self.waiting:
+            self.waiting.pop().close()
+
+    def execute(
+        self,
+        shards: Sequence[Shard],
+        setup: WorkerSetup,
+        plan: Plan,
+        *,
+        careful: bool = False,
+        amends: bool = False,
+    ) -> Iterator[ShardOutcome]:
+        """Runs the shards in workers that do all steps of a shard each, as the plan must want it; yields what became
+        of each, in no particular order, as `pipeline.execution.graph.execute` does.
+        """
+        (stage,) = stages_of(setup, plan, careful=careful, amends=amends)
+        made = pickle.dumps(partial(shard_work, stage.steps))
+        todo, done = SimpleQueue[Shard](), SimpleQueue[ShardOutcome | None]()
+        for shard in shards:
+            todo.put(shard)
+        workers = [self._worker(made, plan.threads) for _ in range(min(stage.workers, len(shards)))]
+        threads = [
+            threading.Thread(target=_serve, args=(worker, todo, done.put), name="worker", daemon=True)
+            for worker in workers
+        ]
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            for _ in shards:
+                if (outcome := done.get()) is not None:
+                    yield outcome
+        finally:
+            for worker in workers:
+                worker.stop()
+            for thread in threads:
+                thread.join()
+
+    def _worker(self, made: bytes, threads: int) -> Sandbox:
+        if self.waiting and self.waiting[-1].environment == _environment(threads):
+            worker = self.waiting.pop()
+            worker.made = made
+            return worker
+        return Sandbox(made, environment=_environment(threads))
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Each worker computes with its share of the CPUs, whatever library does it."""
+    return {"OMP_NUM_THREADS": str(threads)}
 
 
 def shard_work(steps: Sequence[Step]) -> Work:

@@ -12,6 +12,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from pipeline.shards.costs import Costs
 from pipeline.shards.shard import ShardOutcome
 
 LOG = logging.getLogger("facegpt")
@@ -21,13 +22,15 @@ SECONDS = 60.0
 class RunProgress:
     """Counts what the shards bring in; use as a context manager around the run."""
 
-    def __init__(self, images: int = 0, interval: float = SECONDS) -> None:
+    def __init__(self, images: int = 0, interval: float = SECONDS, title: str = "annotate") -> None:
         self.total = images
+        self.title = title
         self.interval = interval
         self.images = 0
         self.faces = 0
         self.meshes = 0
         self.statuses: Counter[str] = Counter()
+        self.costs = Costs()
         self.errors: dict[str, str] = {}
         self.refused = ""
         self.started = time.monotonic()
@@ -40,14 +43,14 @@ class RunProgress:
         self.started = time.monotonic()
         if sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("annotate"),
+                TextColumn(self.title),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("images, {task.fields[detail]}, left"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
-            self._task = self._bar.add_task("annotate", total=self.total, detail="starting")
+            self._task = self._bar.add_task(self.title, total=self.total, detail="starting")
             self._bar.start()
         else:
             self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
@@ -79,6 +82,7 @@ class RunProgress:
         self.faces += outcome.faces
         self.meshes += outcome.meshes
         self.statuses.update(outcome.statuses)
+        self.costs.add(outcome.costs)
         if self._bar is not None:
             self._bar.update(self._task, completed=self.images, detail=self._detail())
 

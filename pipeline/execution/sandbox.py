@@ -7,6 +7,7 @@ worked on: no search for the culprit is needed, and the items after it go on in 
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
@@ -18,10 +19,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from select import poll
 from typing import Any
 
 START_SECONDS = 600.0
+PROC = Path("/proc")
 Work = Callable[[list[Any]], Iterator[Any]]
 """Made once in the child; gives one result for each item, in order."""
 
@@ -45,21 +48,27 @@ class SandboxError(Exception):
 
 
 class Sandbox:
-    """Runs `pickle.loads(made)()`, a `Work`, in a child process that is started when it is first needed.
+    """Runs `pickle.loads(made)()`, a `Work`, in a child process that is started by `begin`, or when it is needed.
 
     Args:
-        made: a pickled function of no arguments that makes the work.
+        made: a pickled function of no arguments that makes the work; may be set later, after `begin`.
         seconds: how long one item may take, None for ever; after that its process is killed.
         environment: variables of the child, beside this process's own.
+        preload: a module that the child imports while it waits for `made`.
     """
 
     def __init__(
-        self, made: bytes, seconds: float | None, environment: Mapping[str, str] | None = None
+        self,
+        made: bytes = b"",
+        seconds: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        preload: str = "",
     ) -> None:
         self.made = made
         self.seconds = seconds
         self.environment = environment or {}
-        self._stopped = self._is_ready = False
+        self.preload = preload
+        self._stopped = self._is_told = self._is_ready = False
         self._child: subprocess.Popen[bytes] | None = None
         self._link: Connection | None = None
 
@@ -91,6 +100,26 @@ class Sandbox:
             self._child.kill()
             self._child.wait()
         self._child = self._link = None
+        self._is_told = self._is_ready = False
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process, None while there is none."""
+        return None if self._child is None else self._child.pid
+
+    def usage(self) -> tuple[float, int]:
+        """Tells the CPU seconds of the child so far, and its resident memory at the most, in bytes; zeros without a
+        child, or where Linux does not tell.
+        """
+        if self._child is None:
+            return 0.0, 0
+        try:
+            fields = (PROC / str(self._child.pid) / "stat").read_text().rpartition(")")[2].split()
+            status = (PROC / str(self._child.pid) / "status").read_text()
+        except (OSError, UnicodeDecodeError):
+            return 0.0, 0  # it has just ended, or this is no Linux
+        peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")), "0")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 1024 * int(peak)
 
     def stop(self) -> None:
         """Ends the child for good; what it works on in another thread ends there with SandboxError."""
@@ -104,6 +133,7 @@ class Sandbox:
             raise SandboxError("stopped")
         if self._link is None:
             self._link = self._spawned()
+        self._tell(self._link)
 
     def _results(self, items: Sequence[Any]) -> Iterator[Any]:
         """Gives the results of a prefix of the items; the last one may be a Death, and ends it."""
@@ -127,16 +157,19 @@ class Sandbox:
         """Waits until the child has imported and loaded what it needs, which is no item's time. One that dies of it is
         started once more: it may have been killed from outside.
         """
-        for _ in range(2):
+        trouble: Failure | Death | None = None
+        while not self._is_ready:
             self.begin()
             assert self._link is not None
-            if self._is_ready or (trouble := self._trouble(self._link)) is None:
+            before, trouble = trouble, self._trouble(self._link)
+            if trouble is None:
                 self._is_ready = True
-                return self._link
-            self.close()
-            if not isinstance(trouble, Death):
                 break
-        raise SandboxError(trouble.message if isinstance(trouble, Failure) else trouble.reason)
+            self.close()
+            if isinstance(trouble, Failure) or before is not None:
+                raise SandboxError(trouble.message if isinstance(trouble, Failure) else trouble.reason)
+        assert self._link is not None
+        return self._link
 
     def _spawned(self) -> Connection:
         ours, theirs = socket.socketpair()
@@ -144,7 +177,7 @@ class Sandbox:
         path = os.pathsep.join(filter(None, sys.path))
         with theirs:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.execution.sandbox", str(theirs.fileno())],
+                [sys.executable, "-m", "pipeline.execution.sandbox", str(theirs.fileno()), self.preload],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self.environment, "PYTHONPATH": path},
@@ -153,11 +186,15 @@ class Sandbox:
             )
         if self._stopped:
             self._child.kill()
-        link = Connection(ours.detach())
-        self._is_ready = False
-        with suppress(ConnectionError):  # whoever waits for its answer learns how it ended
-            link.send_bytes(self.made)
-        return link
+        self._is_told = self._is_ready = False
+        return Connection(ours.detach())
+
+    def _tell(self, link: Connection) -> None:
+        """Sends `made`, if it is known and was not sent yet."""
+        if self.made and not self._is_told:
+            self._is_told = True
+            with suppress(ConnectionError):  # whoever waits for its answer learns how it ended
+                link.send_bytes(self.made)
 
     def _trouble(self, link: Connection) -> Failure | Death | None:
         try:
@@ -179,11 +216,13 @@ class Sandbox:
         return f"its process was ended by {signal.Signals(-code).name}{hint}"
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, preload: str) -> None:
     """Makes the work in the child, then serves lists of items until the parent is gone."""
     link = Connection(descriptor)
     threading.Thread(target=_die_with_parent, args=(descriptor,), daemon=True).start()
     try:
+        if preload:
+            importlib.import_module(preload)
         work: Work = pickle.loads(link.recv_bytes())()
         link.send_bytes(pickle.dumps(None))
         while True:
@@ -206,4 +245,4 @@ if __name__ == "__main__":
     # Pickles name this module by its real name, and not __main__.
     from pipeline.execution import sandbox
 
-    sandbox.main(int(sys.argv[1]))
+    sandbox.main(int(sys.argv[1]), sys.argv[2])

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import describe
+from pipeline.shards.costs import StepClock, costs_of
 from pipeline.shards.shard import ShardOutcome
 from pipeline.storage.store import is_refusal
 
@@ -55,17 +56,22 @@ class Worker:
 
     def run(self, shard: str, value: Any) -> Any:
         """Puts what stands for a shard through the steps; gives the last one's result, or the outcome that says why
-        there is none.
+        there is none. What each step costs is added to what the shard carries.
         """
         if self.trouble:
             return ShardOutcome(shard, error=self.trouble)
         for name, function in self.steps:
+            before, clock = costs_of(value), StepClock()
             try:
                 value = function(value)
             except Exception as error:
                 refused = name == "commit" and is_refusal(error)
                 text = f"{name}: {type(error).__name__}: {describe(error)}"
                 return ShardOutcome(shard, error=text, refused=refused)
+            if (costs := costs_of(value)) is not None:
+                clock.stop(name, costs)
+                if before is not None:
+                    costs.follow(before)
         return value
 
     def _one(self, row: dict[str, Any]) -> dict[str, Any]:

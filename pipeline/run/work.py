@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import UsageError, describe
 from pipeline.execution.engine import Execute
 from pipeline.execution.plan import Plan
+from pipeline.execution.processes import Processes
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.stages import WorkerSetup
 from pipeline.output.commit import committed_shards
@@ -45,11 +46,14 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Run:
-    """A run whose checks are done: its output, the record that stands or will stand there, and its set-up."""
+    """A run whose checks are done: its output, the record that stands or will stand there, its set-up, and the
+    processes for a small run.
+    """
 
     storage: Storage
     record: dict[str, Any]
     setup: RunSetup
+    processes: Processes = field(default_factory=Processes)
 
     @property
     def worker_setup(self) -> WorkerSetup:
@@ -137,6 +141,7 @@ def conclude(
             "uncommitted_shards": len(errors),
             "seconds": round(summary.seconds, 1),
             "workers": {"detect": plan.detect, "annotate": plan.annotate, "device": plan.device},
+            "costs": progress.costs.as_json(),
         }
     )
     if not progress.refused:

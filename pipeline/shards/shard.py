@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.shards.costs import Costs
 from pipeline.storage.locations import Entry
 
 
@@ -74,6 +75,7 @@ class DetectedShard:
     images: list[ImageRecord]
     faces: list[DetectedFace]
     crops: NDArray[np.uint8]
+    costs: Costs = field(default_factory=Costs)
 
 
 @dataclass
@@ -94,6 +96,7 @@ class AnnotatedShard:
     images: list[ImageRecord]
     faces: pa.Table
     meshes: MeshData | None
+    costs: Costs = field(default_factory=Costs)
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class ShardOutcome:
     faces: int = 0
     meshes: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    costs: Costs = field(default_factory=Costs, compare=False)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the counts as the commit holds them."""

@@ -127,7 +127,7 @@ def _failed(storage: Storage, choice: Choice, shard: str) -> set[str]:
 def _execute(run: Run, tasks: list[ShardTask], what: str, say: Say) -> RunSummary:
     started = now()
     todo = sum(len(task.images) for task in tasks)
-    with engine_for(run.setup.config, todo) as engine:
+    with engine_for(run.setup.config, todo, run.processes) as engine:
         plan = plan_workers(run.setup.config, engine.cpus, engine.gpus)
         say(f"{todo:,} {what} in {len(tasks):,} shards to do again; model on {plan.device}")
         with RunProgress() as progress:

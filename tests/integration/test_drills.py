@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(1200)
 IMAGES, SHARDS = 96, 8
 SEEDS = 5
 """The null model is quick: a strike may come too late, and is tried again, each time sooner, at last at once."""
-REAL = ("annotate actor", "everything at once")
+REAL = ("annotate actor", "everything at once", "worker or detect child without Ray")
 """What the short form does with the bundled model, which takes its time."""
 
 

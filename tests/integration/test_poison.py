@@ -36,7 +36,19 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "workers",
+    [
+        ["workers.detect=1", "workers.annotate=1"],
+        ["workers.engine=ray", "workers.annotate=1"],
+        ["workers.engine=processes", "workers.annotate=2"],
+    ],
+    ids=["three pools", "joint workers", "without Ray"],
+)
+def test_every_poison_is_one_failed_row(
+    workers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SUPPORT / "poison"))  # which processes without Ray take over
     everything, photos, output = tmp_path / "all", tmp_path / "photos", tmp_path / "out"
     collect(everything)
     photos.mkdir()
@@ -53,8 +65,8 @@ def test_every_poison_is_one_failed_row(tmp_path: Path) -> None:
     green[..., [0, 2]] //= 2
     (photos / "2-model-killer.png").write_bytes(encoded(Image.fromarray(green)))
 
-    settings = ["shards.min_images=6", "shards.max_images=6", "workers.detect=1", "workers.annotate=1"]
-    config = load_config(None, [*settings, "workers.image_seconds=30"])
+    shards = ["shards.min_images=6", "shards.max_images=6"]
+    config = load_config(None, [*shards, *workers, "workers.image_seconds=30"])
     summary = annotate(str(photos), str(output), config, source=DeadlySource(), say=str)
     assert summary.errors == {}
     images = pandas.read_parquet(output / "images")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from images import encoded
 from PIL import Image
 from small_output import contents, entry, image_id_of, make_output
 
-import pipeline.execution.cluster
+import pipeline.run.annotate
 import pipeline.run.setup
+import pipeline.upkeep.retry
 from jobs.cli import main
 from pipeline.storage.store import Storage
 
@@ -31,13 +31,12 @@ class RanError(Exception):
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def cluster() -> Any:
+    def engine_for(config: object, images: int | None) -> Any:
         raise RanError
-        yield
 
     monkeypatch.setattr(pipeline.run.setup, "CheckpointSource", lambda *names: FakeSource())
-    monkeypatch.setattr(pipeline.execution.cluster, "cluster", cluster)
+    for module in (pipeline.run.annotate, pipeline.upkeep.retry):
+        monkeypatch.setattr(module, "engine_for", engine_for)
 
 
 @pytest.fixture

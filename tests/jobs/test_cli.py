@@ -96,7 +96,10 @@ def test_a_module_is_the_job() -> None:
         ),
         (["photos", "out", "--set", "detector.name=insightface"], "needs detector.model"),
         (["photos", "out", "--set", "detector.name=yunet"], "the path of a YuNet ONNX file"),
-        (["photos", "out", "--set", "detector.device=cuda"], "detector 'dlib' runs on the CPU alone"),
+        (
+            ["photos", "out", "--set", "detector.device=cuda"],
+            "detector 'libfacedetection' runs on the CPU alone",
+        ),
         (["photos", "out", "--config", "no.yaml"], "cannot read the config no.yaml"),
         (["https://host/photos", "out"], "only local paths and s3:// URLs"),
         (["s3://key:secret@bucket/photos", "out"], "credentials do not belong in a URL"),

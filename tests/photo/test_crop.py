@@ -95,12 +95,13 @@ def test_all_detectors_frame_alike(shared_dir: Path) -> None:
     rows = [json.loads(line) for line in (data / "faces.jsonl").read_text().splitlines()]
     configs = [
         DetectorConfig(),
+        DetectorConfig(name="dlib"),
         DetectorConfig(name="insightface", model=str(weights / "det_500m.onnx")),
         DetectorConfig(name="yunet", model=str(weights / "yunet_n_dynamic.onnx")),
     ]
     for config in configs:
         detector, seen = create_detector(config), []
-        for row in [row for row in rows if row["path"].startswith("ytfaces")][:40]:
+        for row in [row for row in rows if row["path"].startswith("ytfaces")][:80]:
             points = np.array(row["landmarks68"])
             left, right = points[36:42].mean(0), points[42:48].mean(0)
             eyes, between = np.linalg.norm(right - left), (left + right) / 2

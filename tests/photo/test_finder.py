@@ -34,7 +34,8 @@ def test_a_photo_gives_its_size_and_its_faces_the_surest_first(finder: FaceFinde
         assert face.face_id == face_id_of(photo.image_id, finder.fingerprint, face.box)
         middle = to_image(np.full((1, 2), (CROP - 1) / 2), face.crop_matrix)[0]
         assert face.box[0] < middle[0] < face.box[2] and face.box[1] < middle[1] < face.box[3]
-        assert face.face_px == pytest.approx(face.box[2] - face.box[0], rel=0.02)
+        width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
+        assert face.face_px == pytest.approx((width * height) ** 0.5)
 
 
 def test_pixels_give_the_faces_of_their_file_under_an_id_of_their_own(

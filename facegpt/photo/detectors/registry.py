@@ -10,11 +10,13 @@ from facegpt.photo.config import DetectorConfig
 from facegpt.photo.detectors.base import Detector, DetectorError
 from facegpt.photo.detectors.dlib_frontal import DlibDetector
 from facegpt.photo.detectors.insightface_scrfd import InsightFaceDetector
+from facegpt.photo.detectors.libfacedetection import LibFaceDetection
 from facegpt.photo.detectors.null import NullDetector
 from facegpt.photo.detectors.opencv_yunet import YuNetDetector
 
 DETECTORS: dict[str, type[Detector]] = {
-    kind.name: kind for kind in (DlibDetector, InsightFaceDetector, NullDetector, YuNetDetector)
+    kind.name: kind
+    for kind in (DlibDetector, InsightFaceDetector, LibFaceDetection, NullDetector, YuNetDetector)
 }
 NAMES = tuple(DETECTORS)
 

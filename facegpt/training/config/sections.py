@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from facegpt.photo.config import DEFAULT_DETECTOR
 from facegpt.settings import Section
 from facegpt.synthetic.parts import check_parts
 
@@ -129,7 +130,7 @@ class PhotosConfig(Section):
     """
 
     locations: Names = ()
-    detector: Text = "dlib"
+    detector: Text = DEFAULT_DETECTOR
     min_quality: Share = 0.0
     batch: Counted = 16
     clean: Whole = 6

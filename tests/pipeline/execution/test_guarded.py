@@ -12,7 +12,7 @@ from fake_model import CrowdAnnotator, CrowdSource
 from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import load_config
 from pipeline.execution.guarded import annotate_work
-from pipeline.execution.stages import WorkerSetup, annotate_stage
+from pipeline.execution.stages import WorkerSetup, annotate_step
 from pipeline.shards.shard import AnnotatedShard, DetectedFace, DetectedShard, ImageRecord
 from pipeline.storage.store import Storage
 
@@ -40,7 +40,7 @@ def detected(*images: list[tuple[int, int, int]]) -> DetectedShard:
 def guarded(shard: DetectedShard) -> AnnotatedShard:
     made = pickle.dumps(partial(annotate_work, CrowdSource(), "cpu", 1))
     setup = WorkerSetup(CONFIG, CrowdSource(), Storage("unused"), "fingerprint")
-    result: AnnotatedShard = annotate_stage(setup, "cpu", 1, made)(shard)
+    result: AnnotatedShard = annotate_step(setup, "cpu", 1, made)(shard)
     return result
 
 

@@ -29,7 +29,7 @@ from pipeline.sources import Listing
 from pipeline.storage.locations import Entry
 from pipeline.upkeep.verify import verify
 
-CONFIG = load_config(None, ["shards.min_images=2", "shards.max_images=2"])
+CONFIG = load_config(None, ["shards.min_images=2", "shards.max_images=2", "workers.engine=ray"])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from small_output import BROKEN, Death, MortalStorage, annotated, contents, entr
 import pipeline.run.setup
 from jobs.cli import main
 from pipeline.errors import UsageError
-from pipeline.execution.stages import commit_stage
+from pipeline.execution.stages import commit_step
 from pipeline.output.amend import amend_shard
 from pipeline.output.run_json import existing_run
 from pipeline.shards.manifest import read_manifest
@@ -71,12 +71,12 @@ def test_a_failure_of_a_file_that_has_changed_since_is_left_alone(output: Storag
     assert outdated == 1
 
 
-def test_the_commit_stage_of_a_retry_changes_the_rows_in_their_places(output: Storage) -> None:
+def test_the_commit_step_of_a_retry_changes_the_rows_in_their_places(output: Storage) -> None:
     fingerprint = str(existing_run(output)["fingerprint"])
     before = contents(output)
     (first, _), _ = failed_tasks(output, read_manifest(output), Choice())
     shard = annotated(first.shard, list(first.images), fingerprint, heal=True)
-    stage = commit_stage(output, fingerprint, amends=True)
+    stage = commit_step(output, fingerprint, amends=True)
     outcome = stage(shard)
     assert (outcome.images, outcome.faces, outcome.meshes) == (1, 2, 2)
     assert dict(outcome.statuses) == {"annotated": 1}

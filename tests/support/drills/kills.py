@@ -46,6 +46,11 @@ class Target:
         return killed if commits(self.job.output) < self.scene.shards else 0
 
 
+RAY = ("--set", "workers.engine=ray")
+"""All steps of a shard in one actor."""
+THREE_POOLS = (*RAY, "--set", "workers.detect=1", "--set", "workers.annotate=1")
+ALONE = ("--set", "workers.engine=processes")
+
 Strike = Callable[[Target, random.Random], int]
 """Disturbs a run that has been started; says how many processes it killed while there was work."""
 
@@ -104,12 +109,15 @@ def nothing(target: Target, rng: random.Random) -> int:
 
 @dataclass(frozen=True)
 class Drill:
-    """A way to disturb a run. `put`: after which file of a commit its process ends itself. `on_nodes`: on a cluster."""
+    """A way to disturb a run. `put`: after which file of a commit its process ends itself. `on_nodes`: on a cluster.
+    `options`: of the command, beside those of the scene.
+    """
 
     name: str
     strike: Strike
     put: str = ""
     on_nodes: bool = False
+    options: tuple[str, ...] = RAY
 
     @property
     def slug(self) -> str:
@@ -118,15 +126,19 @@ class Drill:
 
 DRILLS = (
     Drill("everything at once", everything),
+    Drill("everything at once without Ray", everything, options=ALONE),
     Drill("worker node", node, on_nodes=True),
     Drill("head node", head, on_nodes=True),
     Drill("head node with the driver", head_and_driver, on_nodes=True),
     Drill("driver", driver),
-    Drill("detect actor", one_of("MapBatches(Detect)")),
+    Drill("driver without Ray", driver, options=ALONE),
+    Drill("detect actor", one_of("MapBatches(Detect)"), options=THREE_POOLS),
     Drill("detect child", one_of("pipeline.execution.sandbox")),
-    Drill("annotate actor", one_of("MapBatches(Annotate)")),
-    Drill("commit actor", one_of("MapBatches(Commit)")),
-    Drill("commit after its first put", nothing, "images/"),
+    Drill("annotate actor", one_of("MapBatches(Annotate)"), options=THREE_POOLS),
+    Drill("actor of all steps", one_of("MapBatches(Annotate)")),
+    Drill("worker or detect child without Ray", one_of("pipeline.execution.sandbox"), options=ALONE),
+    Drill("commit actor", one_of("MapBatches(Commit)"), options=THREE_POOLS),
+    Drill("commit after its first put", nothing, "images/", options=THREE_POOLS),
     Drill("commit after its second put", nothing, "faces/"),
-    Drill("commit after its last put", nothing, "commits/"),
+    Drill("commit after its last put", nothing, "commits/", options=ALONE),
 )

@@ -62,7 +62,7 @@ def perform(
                     "DRILL_AT": " ".join(map(str, at)),
                     "DRILL_MARKS": str(marks),
                 }
-            job = Job(scene.photos, output, scene.options, environment).start()
+            job = Job(scene.photos, output, (*scene.options, *drill.options), environment).start()
             target = Target(job, scene, nodes, patience)
             while left and target.job.process.poll() is None and (nodes is None or nodes.has_head):
                 left -= 1

@@ -159,11 +159,12 @@ def test_files_are_known_all_or_not_at_all() -> None:
 
 def test_names_stand_for_what_libraries_have_built_in() -> None:
     assert by_name("detector", "dlib") is not None
+    assert by_name("detector", "libfacedetection") is not None
     assert by_name("detector", "YuNet 2023mar") is None
     assert by_name("face model", "BFM 2009") is None
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name in ("dlib", "null")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name in ("dlib", "libfacedetection", "null")])
 def test_a_built_in_detector_has_no_file_and_a_licence(name: str) -> None:
     found = used_detector(DetectorConfig(name=name))
     assert found.commercial is True and found.sha256 == {} and found.name == name
@@ -222,10 +223,10 @@ def test_the_record_lists_what_a_run_uses() -> None:
     assert [(weight["kind"], weight["name"], weight["commercial"]) for weight in record["weights"]] == [
         ("model", "facegpt-small", True),
         ("face model", "anny-head", True),
-        ("detector", "dlib", True),
+        ("detector", "libfacedetection", True),
     ]
     assert record["weights"][1]["sha256"] == {"face_model.safetensors": bundled().sha256}
-    assert record["licences"]["detector dlib"] == "Boost Software License 1.0"
+    assert record["licences"]["detector libfacedetection"] == "3-clause BSD"
     assert restricted(record) == []
     dry = load_config(None, ["model.path='null'", "detector.name='null'"])
     assert restricted(new_record(set_up(dry))) == []

