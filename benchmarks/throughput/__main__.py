@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.scale.table import insert
 from benchmarks.throughput import first, memory, runs, scale
@@ -56,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
         "--contenders", nargs="+", choices=runs.CONTENDERS, default=list(runs.CONTENDERS), metavar="NAME"
     )
     made.add_argument("--stage-photos", type=int, default=100, metavar="N", help="photos of the stages (100)")
+    made.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another commit, whose stages are measured in turn with ours",
+    )
     made.add_argument("--first-photos", type=int, default=200, metavar="N", help="of the first shard (200)")
     made.add_argument("--memory-photos", type=int, default=200, metavar="N", help="of the memory (200)")
     made.add_argument(
@@ -77,7 +84,7 @@ def main() -> int:
     results = Results.load(file)
     place = runs.Place(args.photos, args.work, tuple(args.overrides), args.mediapipe)
     ways: dict[str, Callable[[], None]] = {
-        "stages": lambda: _stages(place, results, args.stage_photos, args.repeats),
+        "stages": lambda: _stages(place, results, args),
         "runs": lambda: _runs(place, results, args, file),
         "first": lambda: _first(place, results, args.first_photos, args.repeats),
         "memory": lambda: _memory(place, results, args.memory_photos),
@@ -96,10 +103,32 @@ def main() -> int:
     return 0
 
 
-def _stages(place: runs.Place, results: Results, photos: int, repeats: int) -> None:
+def _stages(place: runs.Place, results: Results, args: argparse.Namespace) -> None:
     settings = [word for override in place.overrides for word in ("--set", override)]
-    arguments = [str(place.corpus(photos)), "--repeats", str(repeats), *settings]
-    results.stages = dict(run_module(STAGES, arguments, one_thread=True).report)
+    arguments = [str(place.corpus(args.stage_photos).resolve()), *settings]
+    if args.before is None:
+        results.before = {}
+        every = [*arguments, "--repeats", str(args.repeats)]
+        results.stages = dict(run_module(STAGES, every, one_thread=True).report)
+        return
+    tree, once = place.tree_of(args.before), [*arguments, "--repeats", "1"]
+    ours, theirs = [], []
+    for _ in range(args.repeats):
+        ours.append(run_module(STAGES, once, one_thread=True).report)
+        theirs.append(run_module(STAGES, [*once, "--parts", "steps"], one_thread=True, tree=tree).report)
+    results.stages, results.before = joined(ours), joined(theirs)
+
+
+def joined(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Joins what several calls of the stages reported, one round each, to what one call of as many rounds would."""
+    first, *others = reports
+    whole: dict[str, Any] = {"items": dict(first["items"])}
+    for part in first.keys() - {"items"}:
+        whole[part] = {
+            name: [*figures, *(one for other in others for one in other[part][name])]
+            for name, figures in first[part].items()
+        }
+    return whole
 
 
 def _runs(place: runs.Place, results: Results, args: argparse.Namespace, file: Path) -> None:

@@ -29,12 +29,16 @@ class Done:
     report: Mapping[str, Any]
 
 
-def run_module(module: str, arguments: Sequence[str], *, one_thread: bool = False) -> Done:
-    """Runs `python -m MODULE ARGUMENTS --report FILE` and reads the JSON that it leaves in FILE."""
-    return run_reporting([sys.executable, "-m", module, *arguments], one_thread=one_thread)
+def run_module(
+    module: str, arguments: Sequence[str], *, one_thread: bool = False, tree: Path | None = None
+) -> Done:
+    """Runs `python -m MODULE ARGUMENTS --report FILE`, of the checkout `tree` if there is one, and reads the JSON that
+    it leaves in FILE.
+    """
+    return run_reporting([sys.executable, "-m", module, *arguments], one_thread=one_thread, tree=tree)
 
 
-def run_reporting(command: Sequence[str], *, one_thread: bool = False) -> Done:
+def run_reporting(command: Sequence[str], *, one_thread: bool = False, tree: Path | None = None) -> Done:
     """Runs a command with `--report FILE` added, into which it writes JSON; `ready` there is `time.monotonic()`.
 
     Raises:
@@ -43,7 +47,7 @@ def run_reporting(command: Sequence[str], *, one_thread: bool = False) -> Done:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.json"
         start = time.monotonic()
-        seconds = run([*command, "--report", str(file)], one_thread=one_thread)
+        seconds = run([*command, "--report", str(file)], one_thread=one_thread, tree=tree)
         report = json.loads(file.read_text("utf-8"))
     if "ready" in report:
         report["ready"] -= start
@@ -54,6 +58,7 @@ def run(
     command: Sequence[str],
     *,
     one_thread: bool = False,
+    tree: Path | None = None,
     watch: Callable[[int, float], None] | None = None,
     every: float = 0.2,
 ) -> float:
@@ -69,7 +74,8 @@ def run(
             stdout=said,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=environment(one_thread),
+            env={**environment(one_thread), **({"PYTHONPATH": str(tree)} if tree else {})},
+            cwd=tree,
         )
         try:
             if watch is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.throughput.first import IMPORTS, ONE_ROW
 from benchmarks.throughput.results import Results
@@ -31,9 +33,9 @@ LEAST_WORK = 0.1
 """Of a run's time; where the work takes less, the run is too small to say how fast the work is."""
 
 
-def steps_of(results: Results) -> dict[str, list[float]]:
+def steps_of(stages: Mapping[str, Any]) -> dict[str, list[float]]:
     """Computes the seconds of each step, round by round; words and scores are what their call takes more."""
-    steps = {name: list(each) for name, each in results.stages["steps"].items()}
+    steps = {name: list(each) for name, each in stages["steps"].items()}
     both, model = steps.pop("prefill and words"), steps.pop("model")
     steps["words"] = [max(0.0, more - less) for more, less in zip(both, steps["prefill"], strict=True)]
     steps["scores"] = [max(0.0, more - less) for more, less in zip(model, both, strict=True)]

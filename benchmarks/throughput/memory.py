@@ -57,9 +57,8 @@ def role_of(member: Member, members: dict[int, Member], root: int) -> str:
         parent = members.get(member.parent)
         of_worker = parent is not None and (SANDBOX in parent.command or parent.command.startswith("ray::"))
         return DETECT if of_worker else WORKER
-    # Ray names a worker that works after what it does, and one that waits IDLE.
-    is_worker = member.command.startswith("ray::") and "IDLE" not in member.command
-    return WORKER if is_worker and "Agent" not in member.command else OTHER
+    # Ray shows what a worker of a stage is for; its other processes wait, or keep books.
+    return WORKER if "MapWorker" in member.command else OTHER
 
 
 def summarize(photos: int, seen: list[list[tuple[str, float]]]) -> Memory:

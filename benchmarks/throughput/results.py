@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ from benchmarks.throughput.scale import Scale
 
 @dataclass
 class Results:
-    """Figures by part, empty or None where a part was not measured; `machine` says where and when each one was."""
+    """Figures by part, empty or None where a part was not measured; `machine` says where and when each one was.
+
+    `before`: the steps of `stages` in another checkout, repeat by repeat in turn with these.
+    """
 
     machine: dict[str, str] = field(default_factory=dict)
     stages: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
     runs: dict[int, Table] = field(default_factory=dict)
     waits: Waits | None = None
     memory: dict[str, Memory] = field(default_factory=dict)
@@ -30,13 +34,16 @@ class Results:
 
     @classmethod
     def load(cls, file: Path) -> Results:
-        """Reads what `save` wrote; nothing if the file is not there."""
+        """Reads what `save` wrote; nothing if the file is not there. Raises SystemExit if another version wrote it."""
         if not file.exists():
             return cls()
         raw = json.loads(file.read_text("utf-8"))
+        if missing := {one.name for one in fields(cls)} ^ raw.keys():
+            raise SystemExit(f"{file} is of another version ({', '.join(sorted(missing))}): move it away")
         return cls(
             machine=raw["machine"],
             stages=raw["stages"],
+            before=raw["before"],
             runs={int(count): _table(one) for count, one in raw["runs"].items()},
             waits=Waits(**raw["waits"]) if raw["waits"] else None,
             memory={name: _memory(one) for name, one in raw["memory"].items()},

@@ -71,6 +71,16 @@ class Place:
         make_corpus(photos_in(self.photos), count, folder)
         return folder
 
+    def tree_of(self, checkout: Path) -> Path:
+        """Makes a folder with the packages of another checkout and this benchmark, which may be newer than that."""
+        folder = self.work.resolve() / "tree"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name in ("facegpt", "pipeline", "schemas", "jobs"):
+            (folder / name).symlink_to(checkout.resolve() / name)
+        (folder / "benchmarks").symlink_to(Path(__file__).resolve().parents[1])
+        return folder
+
     def start_settings(self, count: int, overrides: Sequence[str]) -> list[str]:
         """Makes the settings for a run over `refused`, with the engine that takes a corpus of `count` images, which a
         run of a few images would not choose by itself.

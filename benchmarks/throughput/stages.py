@@ -134,9 +134,11 @@ class Bench:
     def generate(self, crops: np.ndarray[Any, Any], words: int) -> None:
         """Runs the network over crops in micro-batches, with at most so many words of each caption."""
         processor = self.annotator.checkpoint.processor
+        # Before an annotator made its own copy for inference, it asked the checkpoint's model.
+        model = getattr(self.annotator, "model", self.annotator.checkpoint.model)
         for start in range(0, len(crops), self.micro_batch):
             pixels = processor.pixel_values(crops[start : start + self.micro_batch])
-            generate_faces(self.annotator.checkpoint.model, processor, pixels, max_new_tokens=words)
+            generate_faces(model, processor, pixels, max_new_tokens=words)
 
 
 def steps(bench: Bench, clock: Clock, limit: int | None = None) -> dict[str, int]:

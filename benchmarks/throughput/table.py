@@ -13,7 +13,7 @@ from benchmarks.throughput.scale import SHARES
 from benchmarks.throughput.spread import Spread, ratios, spread
 
 MILLION = 1_000_000
-PARTS = ("stages", "runs", "first", "memory", "scale", "cost", "goals")
+PARTS = ("stages", "before", "runs", "first", "memory", "scale", "cost", "goals")
 
 
 def blocks(results: Results, price: float) -> dict[str, str]:
@@ -21,6 +21,8 @@ def blocks(results: Results, price: float) -> dict[str, str]:
     made = {"goals": goals_block(results)}
     if results.stages.get("steps"):
         made["stages"] = stages_block(results)
+    if results.before:
+        made["before"] = before_block(results)
     if results.runs:
         made["runs"] = "\n\n".join(runs_block(table) for _, table in sorted(results.runs.items()))
         made["cost"] = cost_block(results, price)
@@ -39,7 +41,7 @@ def blocks(results: Results, price: float) -> dict[str, str]:
 
 def stages_block(results: Results) -> str:
     """One row a step: items a second of one thread, ms per photo, and its share."""
-    steps, items = steps_of(results), results.stages["items"]
+    steps, items = steps_of(results.stages), results.stages["items"]
     totals = [sum(round_) for round_ in zip(*steps.values(), strict=True)]
     rows = [
         [
@@ -72,6 +74,23 @@ def stages_block(results: Results) -> str:
         ratio = compared(results, part, over, under)
         lines += ["", words.format(ratio.form())] if ratio is not None else []
     return "\n".join(lines)
+
+
+def before_block(results: Results) -> str:
+    """One row a step: ms per photo in the other checkout and in this one, and how many times as fast it has become."""
+    before, after = steps_of(results.before), steps_of(results.stages)
+    for steps in (before, after):
+        steps["all"] = [sum(round_) for round_ in zip(*steps.values(), strict=True)]
+    photos = results.stages["items"]["photos"]
+    rows = [
+        [
+            name if name == "all" else STEPS[name][0],
+            *(spread([1000 * one / photos for one in steps[name]]).form(2) for steps in (before, after)),
+            _or_dash(before[name], after[name]),
+        ]
+        for name in after
+    ]
+    return table(["step", "ms per photo before", "now", "times as fast"], rows, "lrrr")
 
 
 def runs_block(measured: Table) -> str:
@@ -185,6 +204,10 @@ def _row(cells: Sequence[str]) -> str:
 
 def _rate(rates: Sequence[float]) -> str:
     return spread(rates).form(1) if rates else "–"
+
+
+def _or_dash(over: Sequence[float], under: Sequence[float]) -> str:
+    return ratios(over, under).form() if min(under) > 0 else "–"
 
 
 def _times(ratio: Spread | None) -> str:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.scale.processes import Member
+from benchmarks.throughput.__main__ import joined
 from benchmarks.throughput.command import CommandError, environment, run, run_reporting
 from benchmarks.throughput.corpus import make_corpus, make_refused, photos_in
 from benchmarks.throughput.first import IMPORTS, ONE_ROW, Waits
@@ -23,6 +24,7 @@ from benchmarks.throughput.table import PARTS, blocks
 from facegpt.photo.config import DecodeConfig
 from facegpt.photo.decode import RejectedError, decode
 
+CALLS = ("prefill", "prefill and words", "model")
 CHILD = """
 import json, pathlib, sys, time
 pathlib.Path(sys.argv[sys.argv.index("--report") + 1]).write_text(json.dumps({"ready": time.monotonic(), "faces": 3}))
@@ -46,6 +48,10 @@ def results() -> Results:
             "items": {"photos": 100, "faces": 90},
             "steps": {**steps, "prefill": [3.0, 6.0], "prefill and words": [5.0, 10.0], "model": [6.0, 12.0]},
             "stage": {"stage": [10.0, 20.0], "bare": [9.6, 19.6]},
+        },
+        before={
+            "items": {"photos": 100, "faces": 90},
+            "steps": steps | {name: [12.0, 24.0] for name in CALLS},
         },
         runs={100: Table(100, 2.0, runs)},
         waits=Waits({IMPORTS: [2.0, 4.0], ONE_ROW: [4.0, 5.0]}),
@@ -82,9 +88,14 @@ def test_a_run_that_only_starts_has_no_rate_of_work() -> None:
 
 
 def test_steps_of_the_model_are_what_each_call_takes_more() -> None:
-    steps = steps_of(results())
+    steps = steps_of(results().stages)
     assert list(steps) == list(STEPS)
     assert (steps["prefill"], steps["words"], steps["scores"]) == ([3.0, 6.0], [2.0, 4.0], [1.0, 2.0])
+
+
+def test_rounds_of_several_calls_are_joined() -> None:
+    calls = [{"items": {"photos": 2}, "steps": {"list": [one], "crop": [2 * one]}} for one in (1.0, 3.0)]
+    assert joined(calls) == {"items": {"photos": 2}, "steps": {"list": [1.0, 3.0], "crop": [2.0, 6.0]}}
 
 
 def test_goals_are_met_by_medians() -> None:
@@ -112,6 +123,10 @@ def test_results_come_back_from_their_file_and_make_the_same_page(tmp_path: Path
         in page["runs"]
     )
     assert "| 1,000 | 2.00 (1.50 to 2.50) | 4.5 (4.0 to 5.0) | 301 | 311 | 321 |" in page["scale"]
+    assert (
+        "| model: prefill, theta | 180.00 (120.00 to 240.00) | 45.00 (30.00 to 60.00) | 4.00 (4.00 to 4.00) |"
+        in page["before"]
+    )
     assert "| model: words | faces | 33.8 (22.5 to 45.0) | 30.00 (20.00 to 40.00) |" in page["stages"]
 
 
