@@ -38,7 +38,13 @@ def run_module(
     return run_reporting([sys.executable, "-m", module, *arguments], one_thread=one_thread, tree=tree)
 
 
-def run_reporting(command: Sequence[str], *, one_thread: bool = False, tree: Path | None = None) -> Done:
+def run_reporting(
+    command: Sequence[str],
+    *,
+    one_thread: bool = False,
+    tree: Path | None = None,
+    watch: Callable[[int, float], None] | None = None,
+) -> Done:
     """Runs a command with `--report FILE` added, into which it writes JSON; `ready` there is `time.monotonic()`.
 
     Raises:
@@ -47,7 +53,7 @@ def run_reporting(command: Sequence[str], *, one_thread: bool = False, tree: Pat
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.json"
         start = time.monotonic()
-        seconds = run([*command, "--report", str(file)], one_thread=one_thread, tree=tree)
+        seconds = run([*command, "--report", str(file)], one_thread=one_thread, tree=tree, watch=watch)
         report = json.loads(file.read_text("utf-8"))
     if "ready" in report:
         report["ready"] -= start
@@ -102,10 +108,10 @@ def environment(one_thread: bool) -> dict[str, str]:
     return {**kept, **quiet, **(ONE_THREAD if one_thread else {})}
 
 
-def annotate_command(photos: Path, output: Path, overrides: Sequence[str]) -> list[str]:
-    """Makes the command of a run, with settings as `--set` takes them."""
+def annotate_command(photos: Path, output: Path, overrides: Sequence[str], module: str = "jobs") -> list[str]:
+    """Makes the command of a run, with settings as `--set` takes them; `module`: what stands in for the command."""
     settings = [word for override in overrides for word in ("--set", override)]
-    return [sys.executable, "-m", "jobs", "annotate", str(photos), str(output), *settings]
+    return [sys.executable, "-m", module, "annotate", str(photos), str(output), *settings]
 
 
 def write_report(file: Path, **values: Any) -> None:

@@ -7,12 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from pipeline.sources import is_image
-
-REFUSED_SIDE = 16
-"""Side in px of an image that is refused before any detector sees it (`decode.min_side`)."""
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -48,14 +43,6 @@ def make_corpus(photos: Sequence[Path], count: int, folder: Path) -> None:
         else:
             _link(source, path)
     done.write_text(names, "utf-8")
-
-
-def make_refused(count: int, folder: Path) -> None:
-    """Fills `folder` with `count` different images that a run refuses unseen: it only starts, and ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        colour = (index % 256, index // 256 % 256, 0)
-        Image.new("RGB", (REFUSED_SIDE, REFUSED_SIDE), colour).save(folder / f"{index:05d}.png")
 
 
 def _link(source: Path, path: Path) -> None:

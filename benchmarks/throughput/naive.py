@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.throughput.command import write_report
@@ -124,7 +125,7 @@ def pool(photos: Path, output: Path, overrides: Sequence[str], report: Path) -> 
     with multiprocessing.Pool(processes, _prepare, (overrides, output, ready)) as workers:
         for part in workers.imap_unordered(_chunk, chunks):
             rows += part
-        began = max(ready.get() for _ in range(processes))
+        began = fmean(ready.get() for _ in range(processes))
     _write_table(rows, output)
     write_report(report, ready=began, faces=len(rows), images=len(paths))
 
@@ -156,7 +157,7 @@ def model(crops: Path, output: Path, overrides: Sequence[str], report: Path, fac
     with multiprocessing.Pool(processes, _prepare, (overrides, output, ready)) as workers:
         parts = [(crops, bounds[index], bounds[index + 1]) for index in range(processes)]
         done = sum(workers.imap_unordered(_crops, parts))
-        began = max(ready.get() for _ in range(processes))
+        began = fmean(ready.get() for _ in range(processes))
     write_report(report, ready=began, faces=done, images=0)
 
 

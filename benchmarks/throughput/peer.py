@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -56,7 +57,7 @@ def main() -> None:
     ready = multiprocessing.Queue()
     with multiprocessing.Pool(processes, prepare, (ready,)) as pool:
         faces = sum(pool.imap_unordered(faces_of, paths, chunksize=8))
-        began = max(ready.get() for _ in range(processes))
+        began = fmean(ready.get() for _ in range(processes))
     args.report.write_text(json.dumps({"ready": began, "faces": faces, "images": len(paths)}), "utf-8")
 
 

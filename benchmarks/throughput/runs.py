@@ -14,15 +14,12 @@ from benchmarks.throughput.command import (
     CommandError,
     Done,
     annotate_command,
-    run,
     run_module,
     run_reporting,
 )
-from benchmarks.throughput.corpus import make_corpus, make_refused, photos_in
+from benchmarks.throughput.corpus import make_corpus, photos_in
 from pipeline.config import load_config
-from pipeline.execution.engine import cpus_here, fits_here
-from pipeline.output.commit import committed_shards, read_commit
-from pipeline.storage.store import Storage
+from pipeline.execution.engine import cpus_here
 
 OURS = "facegpt annotate"
 RAY = "facegpt annotate, with Ray"
@@ -30,16 +27,19 @@ LOOP, POOL, MODEL = "loop", "process pool", "bare model"
 PEER = "MediaPipe face mesh"
 CONTENDERS = (OURS, RAY, LOOP, POOL, MODEL)
 WITH_RAY = "workers.engine=ray"
-NAIVE = "benchmarks.throughput.naive"
+NAIVE, OURS_MODULE = "benchmarks.throughput.naive", "benchmarks.throughput.ours"
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A whole run: wall seconds, seconds of them until its work began, and the faces that it found."""
+    """A whole run: wall seconds, seconds of them until its processes began to work, on the average, and the faces that
+    it found. `cpu_seconds`: of the work, where the run tells.
+    """
 
     seconds: float
     start: float
     faces: int
+    cpu_seconds: float = 0.0
 
     @property
     def work(self) -> float:
@@ -81,19 +81,6 @@ class Place:
         (folder / "benchmarks").symlink_to(Path(__file__).resolve().parents[1])
         return folder
 
-    def start_settings(self, count: int, overrides: Sequence[str]) -> list[str]:
-        """Makes the settings for a run over `refused`, with the engine that takes a corpus of `count` images, which a
-        run of a few images would not choose by itself.
-        """
-        here = fits_here(load_config(None, overrides), count)
-        return [*overrides, "shards.min_images=1", f"workers.engine={'processes' if here else 'ray'}"]
-
-    def refused(self) -> Path:
-        """Makes as many images as there are workers, which a run refuses unseen."""
-        folder = self.work / "refused"
-        make_refused(int(cpus_here()), folder)
-        return folder
-
 
 def measure(place: Place, count: int, contenders: Sequence[str], repeats: int) -> Table:
     """Measures whole runs over `count` photos, all contenders in each repeat, which begins with another one each time.
@@ -119,9 +106,9 @@ def _ways(place: Place, count: int, contenders: Sequence[str]) -> dict[str, Call
     corpus = place.corpus(count)
     ways: dict[str, Callable[[], Timed]] = {}
     if OURS in contenders:
-        ways[OURS] = lambda: ours(place, count, place.overrides)
+        ways[OURS] = lambda: ours(place, corpus, place.overrides)
     if RAY in contenders:
-        ways[RAY] = lambda: ours(place, count, [*place.overrides, WITH_RAY])
+        ways[RAY] = lambda: ours(place, corpus, [*place.overrides, WITH_RAY])
     for way, name in (("loop", LOOP), ("pool", POOL)):
         if name in contenders:
             ways[name] = lambda way=way: _reported(place, [way, str(corpus)])
@@ -134,23 +121,13 @@ def _ways(place: Place, count: int, contenders: Sequence[str]) -> dict[str, Call
     return ways
 
 
-def ours(place: Place, count: int, overrides: Sequence[str]) -> Timed:
-    """Runs `facegpt annotate`. Its start is what the same command takes for images that it refuses unseen, one for each
-    worker: all is loaded, nothing is looked at, and the run ends.
-    """
-    start, _ = _annotated(place, place.refused(), place.start_settings(count, overrides))
-    seconds, faces = _annotated(place, place.corpus(count), overrides)
-    return Timed(seconds, start, faces)
-
-
-def _annotated(place: Place, photos: Path, overrides: Sequence[str]) -> tuple[float, int]:
+def ours(place: Place, photos: Path, overrides: Sequence[str]) -> Timed:
+    """Runs `facegpt annotate`; its start ends when its workers begin with their first shards, on the average."""
     output = place.work / "output"
     shutil.rmtree(output, ignore_errors=True)
-    seconds = run(annotate_command(photos, output, overrides))
-    storage = Storage(str(output))
-    faces = sum(int(read_commit(storage, shard)["faces"]) for shard in committed_shards(storage))
+    done = run_reporting(annotate_command(photos, output, overrides, OURS_MODULE))
     shutil.rmtree(output)
-    return seconds, faces
+    return _timed(done)
 
 
 def _reported(place: Place, arguments: Sequence[str], faces: int | None = None) -> Timed:
@@ -164,7 +141,10 @@ def _reported(place: Place, arguments: Sequence[str], faces: int | None = None) 
 
 
 def _timed(done: Done) -> Timed:
-    return Timed(done.seconds, float(done.report["ready"]), int(done.report["faces"]))
+    report = done.report
+    return Timed(
+        done.seconds, float(report["ready"]), int(report["faces"]), float(report.get("cpu_seconds", 0.0))
+    )
 
 
 def crops_of(place: Place, corpus: Path) -> tuple[Path, int]:

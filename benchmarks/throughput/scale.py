@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.scale.corpus import make_folder
 from benchmarks.scale.processes import Family
-from benchmarks.throughput.command import annotate_command, run
-from benchmarks.throughput.runs import Place
+from benchmarks.throughput.command import annotate_command, run_reporting
+from benchmarks.throughput.runs import OURS_MODULE, Place
 
 DRY = ("model.path=null", "detector.name=null", "output.meshes=false")
 SHARES = (0.1, 0.5, 1.0)
@@ -43,21 +43,20 @@ def measure(place: Place, sizes: Sequence[int], repeats: int, overrides: Sequenc
         for size in sizes:
             corpus = place.work / f"small-{size}"
             make_folder(corpus, size)
-            start, _ = _dry(place, place.refused(), [*place.start_settings(size, overrides)])
-            seconds, memory = _dry(place, corpus, overrides)
+            seconds, start, memory = _dry(place, corpus, overrides)
             found.per_image.setdefault(size, []).append(1000 * (seconds - start) / size)
             found.start.setdefault(size, []).append(start)
             found.driver_mb.setdefault(size, []).append(along(memory))
     return found
 
 
-def _dry(place: Place, photos: Path, overrides: Sequence[str]) -> tuple[float, list[float]]:
+def _dry(place: Place, photos: Path, overrides: Sequence[str]) -> tuple[float, float, list[float]]:
     output, memory = place.work / "output", list[float]()
     shutil.rmtree(output, ignore_errors=True)
-    command = annotate_command(photos, output, [*overrides, *DRY])
-    seconds = run(command, watch=lambda pid, _: memory.append(Family(pid).driver_mb()))
+    command = annotate_command(photos, output, [*overrides, *DRY], OURS_MODULE)
+    done = run_reporting(command, watch=lambda pid, _: memory.append(Family(pid).driver_mb()))
     shutil.rmtree(output)
-    return seconds, memory
+    return done.seconds, float(done.report["ready"]), memory
 
 
 def along(memory: Sequence[float]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,20 @@ from PIL import Image
 from benchmarks.scale.processes import Member
 from benchmarks.throughput.__main__ import joined
 from benchmarks.throughput.command import CommandError, environment, run, run_reporting
-from benchmarks.throughput.corpus import make_corpus, make_refused, photos_in
+from benchmarks.throughput.corpus import make_corpus, photos_in
 from benchmarks.throughput.first import IMPORTS, ONE_ROW, Waits
 from benchmarks.throughput.measures import STEPS, against, goals, steps_of
 from benchmarks.throughput.memory import DETECT, DRIVER, OTHER, WORKER, Memory, role_of, summarize
+from benchmarks.throughput.ours import Listener
 from benchmarks.throughput.results import Results
-from benchmarks.throughput.runs import LOOP, OURS, POOL, Place, Table, Timed
+from benchmarks.throughput.runs import LOOP, OURS, POOL, Table, Timed
 from benchmarks.throughput.scale import Scale, along
 from benchmarks.throughput.spread import ratios, spread
 from benchmarks.throughput.table import PARTS, blocks
 from facegpt.photo.config import DecodeConfig
-from facegpt.photo.decode import RejectedError, decode
+from facegpt.photo.decode import decode
+from pipeline.shards.costs import Costs
+from pipeline.shards.shard import ShardOutcome
 
 CALLS = ("prefill", "prefill and words", "model")
 CHILD = """
@@ -161,20 +165,21 @@ def test_no_two_photos_of_a_corpus_are_equal_and_all_can_be_read(tmp_path: Path)
         photos_in(tmp_path / "nowhere")
 
 
-def test_images_for_the_start_alone_are_refused_before_detection(tmp_path: Path) -> None:
-    make_refused(3, tmp_path)
-    made = photos_in(tmp_path)
-    assert len({path.read_bytes() for path in made}) == 3
-    for path in made:
-        with pytest.raises(RejectedError):
-            decode(path.read_bytes(), DecodeConfig())
-
-
-def test_the_start_of_a_large_run_is_that_of_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.throughput.runs.fits_here", lambda config, images: images <= 2000)
-    place = Place(Path("photos"), Path("work"))
-    assert "workers.engine=processes" in place.start_settings(2000, [])
-    assert "workers.engine=ray" in place.start_settings(2001, [])
+def test_the_start_of_a_run_ends_when_its_workers_begin_on_the_average() -> None:
+    listener = Listener()
+    with pytest.raises(ValueError, match="no shard says"):
+        _ = listener.ready
+    now = time.time()
+    for worker, begin in (("a", -20.0), ("b", -10.0), ("a", -5.0)):
+        costs = Costs(
+            cpu_seconds={"detect": 1.0, "annotate": 2.0},
+            spans={"detect": (now + begin, now + begin + 1), "annotate": (now + begin + 1, now + begin + 4)},
+            workers={"detect": worker, "annotate": worker},
+        )
+        listener.hear(ShardOutcome("shard", images=8, faces=7, costs=costs))
+    assert listener.began == {"a": now - 20.0, "b": now - 10.0}
+    assert time.monotonic() - listener.ready == pytest.approx(15.0, abs=1.0)
+    assert (listener.images, listener.faces, listener.cpu_seconds) == (24, 21, 9.0)
 
 
 def test_a_command_reports_when_its_work_began(monkeypatch: pytest.MonkeyPatch, python: list[str]) -> None:
