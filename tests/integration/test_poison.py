@@ -12,13 +12,13 @@ import pytest
 import ray
 from fake_model import DeadlySource
 from images import encoded
+from photo_files import collect_photos
 from PIL import Image
 from small_ray import start_ray
 
 from pipeline.config import load_config
 from pipeline.output.run_json import existing_run
 from pipeline.run.annotate import annotate
-from pipeline.sources.samples import collect
 from pipeline.storage.store import Storage
 from pipeline.upkeep.verify import verify
 
@@ -50,7 +50,7 @@ def test_every_poison_is_one_failed_row(
 ) -> None:
     monkeypatch.syspath_prepend(str(SUPPORT / "poison"))  # which processes without Ray take over
     everything, photos, output = tmp_path / "all", tmp_path / "photos", tmp_path / "out"
-    collect(everything)
+    collect_photos(everything)
     photos.mkdir()
     good = ("cat.png", "close-up.png", "portrait-spacesuit.png", "coffee.png")
     for number in range(3):

@@ -9,6 +9,7 @@ import pandas
 import pytest
 from fake_model import FakeSource
 from images import encoded
+from photo_files import collect_photos
 from PIL import Image
 
 import pipeline.run.setup
@@ -16,7 +17,6 @@ from jobs.cli import main
 from pipeline.config import load_config
 from pipeline.run.annotate import annotate
 from pipeline.shards.tombstones import REASON
-from pipeline.sources.samples import collect
 
 pytestmark = [pytest.mark.usefixtures("small_ray"), pytest.mark.timeout(900)]
 
@@ -32,7 +32,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def photos(tmp_path: Path) -> Path:
     """A group, a photo that is not there yet, one without a face, a text, and a close-up, in this order."""
     everything, folder = tmp_path / "all", tmp_path / "photos"
-    collect(everything)
+    collect_photos(everything)
     folder.mkdir()
     (folder / "a-group.jpg").write_bytes((everything / "group.jpg").read_bytes())
     (folder / "b-late.png").symlink_to(tmp_path / "late.png")

@@ -26,8 +26,7 @@ from installed import closure, link
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-
-from pipeline.sources.samples import collect
+from photo_files import collect_photos
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -108,7 +107,7 @@ def clean(wheel: Path, requirements: list[str], tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     everything, folder = tmp_path_factory.mktemp("samples"), tmp_path_factory.mktemp("photos")
-    collect(everything)
+    collect_photos(everything)
     for name in PHOTOS:
         shutil.copy(everything / name, folder)
     return folder

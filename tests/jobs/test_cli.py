@@ -214,8 +214,8 @@ def test_status_and_verify_of_an_empty_run(tmp_path: Path, capsys: pytest.Captur
 def test_samples_have_neutral_names_and_origins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["samples", str(tmp_path / "photos")]) == 0
     names = {path.name for path in (tmp_path / "photos").iterdir()}
-    assert {"portrait-spacesuit.png", "group.jpg", "close-up.png", "ORIGIN.csv"} <= names
+    assert {"portrait-spacesuit.png", "contact-sheet.jpg", "coffee.png", "ORIGIN.csv"} <= names
     rows = (tmp_path / "photos" / "ORIGIN.csv").read_text().splitlines()
     assert rows[0] == "file,package,path,origin,licence"
     assert len(rows) == len(names)
-    assert "photos in" in capsys.readouterr().out
+    assert "8 photos in" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from photo_files import collect_photos
 from tiny_training import render_tiny, write_config
 
 from facegpt.model.checkpoint import load
@@ -15,7 +16,6 @@ from facegpt.training.data.pool import Batch
 from facegpt.training.loop import Trainer
 from jobs.cli import main
 from jobs.train import read_config
-from pipeline.sources.samples import collect
 
 FROM_BUNDLED = [
     "start.initial=bundled",
@@ -82,7 +82,7 @@ def test_a_run_starts_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
 def people(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder of two photos with seven faces."""
     everything, folder = tmp_path_factory.mktemp("samples"), tmp_path_factory.mktemp("people")
-    collect(everything)
+    collect_photos(everything)
     for name in ("group.jpg", "portrait-spacesuit.png"):
         shutil.copy(everything / name, folder)
     return str(folder)

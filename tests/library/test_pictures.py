@@ -56,7 +56,7 @@ def test_a_notebook_shows_a_face_and_a_line_tells_of_it(face: facegpt.Face) -> N
     with Image.open(io.BytesIO(face._repr_png_())) as picture:
         assert picture.format == "PNG" and picture.size == face.draw().size
     told = repr(face)
-    assert told.startswith("<Face 0 at 176,76 to 266,166; yaw ") and face.caption in told
+    assert told.startswith("<Face 0 at 180,64 to 269,175; yaw ") and face.caption in told
 
 
 def test_an_imagined_face_is_drawn_from_both_sides(model: facegpt.FaceGpt) -> None:

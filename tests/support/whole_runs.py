@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fake_model import FakeSource
 from images import encoded
+from photo_files import collect_photos
 from PIL import Image
 
 from pipeline.annotate.model_source import ModelSource
@@ -13,7 +14,6 @@ from pipeline.config import load_config
 from pipeline.output.run_json import existing_run
 from pipeline.run.annotate import annotate
 from pipeline.run.work import RunSummary
-from pipeline.sources.samples import collect
 from pipeline.storage.store import Storage
 from pipeline.upkeep.verify import Verdict, verify
 
@@ -24,7 +24,7 @@ STAND_IN = FakeSource()
 def five_images(folder: Path) -> Path:
     """`folder/photos`: a group of six faces, a close-up, two images without faces, and a text."""
     everything, photos = folder / "all", folder / "photos"
-    collect(everything)
+    collect_photos(everything)
     (photos / "deep").mkdir(parents=True)
     for name in ("group.jpg", "close-up.png", "cat.png"):
         (photos / "deep" / name).write_bytes((everything / name).read_bytes())

@@ -18,8 +18,6 @@ Floats = NDArray[np.float64]
 
 BORDER = 0.5
 """Width of the border of the padded pass, as a share of the image's longer side."""
-PADDED_SIDE = 640
-"""Long side in px that an image is shrunk to before the padded pass: what fills the frame is large all the same."""
 TURNS = (1, 3, 2)
 """Quarter turns in which an image is searched when nothing was found in it as it is."""
 
@@ -82,7 +80,8 @@ class Detector(abc.ABC):
     """A detector of faces. A subclass implements `find` for one image as it is; the passes around it are common to all.
 
     `name` is what `detector.name` says, `framing` leads from its boxes to the square of the training faces,
-    `gives_landmarks` whether it finds five points, `default_score` its usual threshold, `devices` what it runs on.
+    `gives_landmarks` whether it finds five points, `default_score` its usual threshold, `devices` what it runs on,
+    `padded_side` the long side in px that an image is shrunk to before the padded pass.
     """
 
     name: ClassVar[str]
@@ -90,6 +89,8 @@ class Detector(abc.ABC):
     gives_landmarks: ClassVar[bool]
     default_score: ClassVar[float]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    padded_side: ClassVar[int] = 640
+    """What fills the frame is large all the same."""
 
     def __init__(self, config: DetectorConfig) -> None:
         self.check_device(config.device)
@@ -145,7 +146,7 @@ class Detector(abc.ABC):
         return [face.turned_back(turns, width, height) for face in self._search(turned)]
 
     def _find_padded(self, rgb: Pixels) -> list[Detection]:
-        small, scale = resized(rgb, min(1.0, PADDED_SIDE / max(rgb.shape[:2])))
+        small, scale = resized(rgb, min(1.0, self.padded_side / max(rgb.shape[:2])))
         border = round(max(small.shape[:2]) * BORDER)
         padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE)
         offset = (0.5 - border) / scale - 0.5

@@ -42,6 +42,7 @@ class LibFaceDetection(Detector):
     """The box reaches from the forehead to the chin."""
     gives_landmarks: ClassVar[bool] = False
     default_score: ClassVar[float] = 0.75
+    padded_side: ClassVar[int] = 160
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from photo_files import collect_photos
 
-from pipeline.sources.samples import LIST, collect
+from pipeline.sources.samples import LIST
 from pipeline.storage.locations import s3
 from pipeline.storage.store import Storage
 
@@ -38,7 +39,7 @@ def _facegpt(*arguments: str, **environment: str) -> str:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
-    collect(folder)
+    collect_photos(folder)
     for path in folder.iterdir():
         if path.name not in PHOTOS:
             path.unlink()
