@@ -14,7 +14,7 @@ DRAWN_SIDE = 112
 picture at every size; a finer one takes twice as long and changes the PSNR by noise.
 """
 EVERY = 2
-"""Of that picture each second pixel of each second row is compared: neighbours hardly differ in how far they are off."""
+"""Of that picture each second pixel of each second row is compared: neighbours are off by about as much."""
 AT_ONCE_ON_CPU = 8
 """How many faces are drawn at a time: what more need between one operation and the next exceeds a core's cache."""
 

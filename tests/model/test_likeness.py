@@ -1,4 +1,4 @@
-"""The likeness of a crop and of what theta draws: high where theta is the crop's own, and what all pixels would give."""
+"""The likeness of a crop and of what theta draws: high for a face's own crop, and what all pixels would give."""
 
 from __future__ import annotations
 
