@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.scale.table import insert
 from benchmarks.throughput import first, memory, runs, scale
-from benchmarks.throughput.command import run_module
+from benchmarks.throughput.command import end_on_sigterm, run_module
 from benchmarks.throughput.results import Results
 from benchmarks.throughput.table import blocks
 
@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = parser().parse_args()
+    end_on_sigterm()
     args.work.mkdir(parents=True, exist_ok=True)
     file = args.work / "results.json"
     results = Results.load(file)

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.throughput import first, memory, runs
-from benchmarks.throughput.command import run_module
+from benchmarks.throughput.command import end_on_sigterm, run_module
 from benchmarks.throughput.measures import PEAK_GIB, against, compared, first_row, room
 from benchmarks.throughput.results import Results
 from benchmarks.throughput.runs import LOOP, OURS, POOL
@@ -24,7 +24,7 @@ from benchmarks.throughput.spread import Spread
 from benchmarks.throughput.table import table
 
 FLOORS = Path(__file__).resolve().parents[1] / "floors.yaml"
-PHOTOS, STAGE_PHOTOS, REPEATS = 200, 32, 3
+PHOTOS, STAGE_PHOTOS, REPEATS = 100, 32, 3
 RATIOS: dict[str, Callable[[Results], Spread | None]] = {
     "run over loop": lambda found: _run(found, LOOP, start=False),
     "run over process pool": lambda found: _run(found, POOL, start=False),
@@ -126,6 +126,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=PHOTOS, metavar="N", help=f"photos of a run ({PHOTOS})")
     parser.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help=f"({REPEATS})")
     args = parser.parse_args()
+    end_on_sigterm()
     floors = read_floors(FLOORS)
     args.work.mkdir(parents=True, exist_ok=True)
     verdicts = judge(measure(runs.Place(args.photos, args.work), args.count, args.repeats), floors)

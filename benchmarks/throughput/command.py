@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,7 @@ def run(
             stdin=subprocess.DEVNULL,
             env={**environment(one_thread), **({"PYTHONPATH": str(tree)} if tree else {})},
             cwd=tree,
+            start_new_session=True,
         )
         try:
             if watch is not None:
@@ -92,13 +94,19 @@ def run(
             seconds = time.monotonic() - start
         finally:
             if child.poll() is None:
-                child.terminate()
+                # With all that it has started: a pool's processes would wait for ever.
+                os.killpg(child.pid, signal.SIGTERM)
                 child.wait()
         if child.returncode:
             said.seek(0)
             words = " ".join(str(part) for part in command)
             raise CommandError(f"{words} ended with {child.returncode}:\n{said.read()[-2000:]}")
     return seconds
+
+
+def end_on_sigterm() -> None:
+    """Lets this process end in order when it is told to, so that no measured command goes on without it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def environment(one_thread: bool) -> dict[str, str]:

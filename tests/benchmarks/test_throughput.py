@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from processes import wait_until_gone
 
 from benchmarks.scale.processes import Member
 from benchmarks.throughput.__main__ import joined
@@ -196,6 +197,23 @@ def test_a_command_reports_when_its_work_began(monkeypatch: pytest.MonkeyPatch, 
 @pytest.fixture
 def python() -> list[str]:
     return [sys.executable, "-c"]
+
+
+def test_a_command_that_is_given_up_ends_with_all_that_it_started(python: list[str], tmp_path: Path) -> None:
+    """The child's own child has its id in a file; what watches the child gives up once it is there."""
+    file = tmp_path / "pid"
+    child = (
+        "import pathlib, subprocess, sys; one = subprocess.Popen([sys.executable, '-c', 'input()'], "
+        f"stdin=subprocess.PIPE); pathlib.Path({str(file)!r}).write_text(str(one.pid)); one.wait()"
+    )
+
+    def give_up(_: int, seconds: float) -> None:
+        if file.exists() and file.read_text():
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        run([*python, child], watch=give_up, every=0.01)
+    wait_until_gone([int(file.read_text())], 20)
 
 
 def test_memory_is_that_of_the_moment_of_the_highest_sum() -> None:
