@@ -21,8 +21,8 @@ def read_labelled(folder: str, config: RunConfig, crop_size: int) -> Iterator[La
     """Detects and cuts every face that `folder/faces.jsonl` lists with `path`, `landmarks68` and maybe `pose`.
 
     `pose` is an object of `yaw`, `pitch` and `roll` in degrees with the signs of AFLW2000-3D's Pose_Para, or null. A
-    face counts as found if a detected box and the box of its true points hold each other's middle (a box around another,
-    larger face may hold the middle of a small one beside it); the true points serve for nothing else.
+    face counts as found if a detected box and the box of its true points hold each other's middle (the box of another,
+    larger face may hold that of a small one beside it); the true points serve for nothing else.
 
     Raises:
         UsageError: there is no such list, a line of it is something else, or a photo cannot be read: figures of some of
