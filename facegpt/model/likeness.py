@@ -13,8 +13,6 @@ DRAWN_SIDE = 112
 """Largest side in px at which faces are drawn and compared with the crop, which is reduced to it. Theta draws the same
 picture at every size; a finer one takes twice as long and changes the PSNR by noise.
 """
-EVERY = 2
-"""Of that picture each second pixel of each second row is compared: neighbours are off by about as much."""
 AT_ONCE_ON_CPU = 8
 """How many faces are drawn at a time: what more need between one operation and the next exceeds a core's cache."""
 
@@ -27,20 +25,12 @@ def likeness(face_model: FaceModel, theta: Theta, pixels: Tensor) -> tuple[Tenso
     """
     crop_size = pixels.shape[-1]
     side = min(crop_size, DRAWN_SIDE)
-    reduced = _reduced(pixels, side)
+    reduced = torch.nn.functional.adaptive_avg_pool2d(pixels, side)
     at_once = AT_ONCE_ON_CPU if pixels.device.type == "cpu" else max(1, len(pixels))
     decibels, points = [], []
     for first in range(0, len(pixels), at_once):
         some = slice(first, first + at_once)
-        rendering = render(face_model, theta[some], side, every=EVERY)
+        rendering = render(face_model, theta[some], side)
         decibels.append(psnr(linear_to_srgb(rendering.image), reduced[some], rendering.mask))
         points.append((rendering.landmarks2d + 0.5) * (crop_size / side) - 0.5)
     return torch.cat(decibels), torch.cat(points)
-
-
-def _reduced(pixels: Tensor, side: int) -> Tensor:
-    """Reduces pictures (B,3,W,W) to `side` px, of which it computes the pixels that are compared alone."""
-    factor, rest = divmod(pixels.shape[-1], side)
-    if rest:
-        return torch.nn.functional.adaptive_avg_pool2d(pixels, side)[..., ::EVERY, ::EVERY]
-    return torch.nn.functional.avg_pool2d(pixels, factor, factor * EVERY)

@@ -78,7 +78,6 @@ def render(
     focal_multiplier: float | Tensor = FOCAL_MULTIPLIER,
     albedo: Tensor | None = None,
     with_normals: bool = False,
-    every: int = 1,
 ) -> Rendering:
     """Renders faces.
 
@@ -91,8 +90,6 @@ def render(
         focal_multiplier: focal length in crop widths, one number or (B,).
         albedo: (B, V, 3) linear RGB in place of ``face_model.albedo(theta.albedo)``.
         with_normals: whether to give per-pixel normals.
-        every: draws each `every`-th pixel of each `every`-th row alone, the first ones included; the side of the
-            pictures is then ``size / every``, rounded up, and landmarks remain in pixels of the whole.
 
     Returns:
         Rendering.
@@ -103,10 +100,7 @@ def render(
     camera = Camera(size, focal_multiplier)
     landmarks = to_camera(face_model.landmarks(in_head, rotation), rotation, theta.translation)
     colours = face_model.albedo(theta.albedo) if albedo is None else albedo
-    screen = camera.screen(in_camera)
-    if every > 1:
-        screen = screen * screen.new_tensor([1 / every, 1 / every, 1.0])
-    fragments = rasterize(screen, face_model.triangles, -(-size // every))
+    fragments = rasterize(camera.screen(in_camera), face_model.triangles, size)
     normals = vertex_normals(in_camera, face_model.triangles)
     radiance = shade(colours, normals, theta.lighting)
     image = _planes(fragments, interpolate(fragments, radiance))

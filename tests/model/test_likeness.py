@@ -1,4 +1,4 @@
-"""The likeness of a crop and of what theta draws: high for a face's own crop, and what all pixels would give."""
+"""The likeness of a crop and of what theta draws: high for a face's own crop, whatever number of faces is drawn at a time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def pixels(faces: SyntheticFaces) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_every_fourth_pixel_tells_what_all_tell(faces: SyntheticFaces) -> None:
+def test_it_is_that_of_the_whole_picture(faces: SyntheticFaces) -> None:
     decibels, points = likeness(bundled(), faces.theta, pixels(faces))
     drawn = render(bundled(), faces.theta, DRAWN_SIDE)
     reduced = torch.nn.functional.adaptive_avg_pool2d(pixels(faces), DRAWN_SIDE)
     whole = psnr(linear_to_srgb(drawn.image), reduced, drawn.mask)
-    assert (decibels - whole).abs().mean() < 0.15 and (decibels - whole).abs().max() < 0.6
+    torch.testing.assert_close(decibels, whole, atol=1e-3, rtol=1e-4)
     at_full_size = render(bundled(), faces.theta, 224).landmarks2d
     torch.testing.assert_close(points, at_full_size, atol=0.02, rtol=0)
 

@@ -55,20 +55,6 @@ def test_theta_renders_the_same_at_every_size(toy_model: Any, toy_theta: Any) ->
     assert difference.max() < 1e-9  # the centres of the small picture's pixels are centres of the large one's
 
 
-@pytest.mark.parametrize("every", [2, 3])
-def test_some_pixels_are_those_of_the_whole_picture(toy_model: Any, toy_theta: Any, every: int) -> None:
-    whole = render(toy_model, toy_theta, SIZE)
-    some = render(toy_model, toy_theta, SIZE, every=every)
-    side = -(-SIZE // every)
-    assert some.image.shape == (2, 3, side, side)
-    assert (some.mask != whole.mask[:, ::every, ::every]).float().mean() < 0.002
-    both = (some.mask & whole.mask[:, ::every, ::every]).unsqueeze(1)
-    torch.testing.assert_close(
-        some.image * both, whole.image[..., ::every, ::every] * both, atol=1e-4, rtol=1e-4
-    )
-    torch.testing.assert_close(some.landmarks2d, whole.landmarks2d)
-
-
 def test_a_longer_focal_length_shows_a_larger_head(toy_model: Any, toy_theta: Any) -> None:
     usual = render(toy_model, toy_theta, SIZE).mask.sum()
     assert render(toy_model, toy_theta, SIZE, focal_multiplier=5.4).mask.sum() > 1.3 * usual
