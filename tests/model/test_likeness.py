@@ -1,4 +1,4 @@
-"""The likeness of a crop and of what theta draws: high for a face's own crop, whatever number of faces is drawn at a time."""
+"""The likeness of a crop and of what theta draws: high for a face's own crop, however many are drawn at a time."""
 
 from __future__ import annotations
 
