@@ -1,14 +1,14 @@
 """The probe: a small run with the same engine, workers and micro-batches as the run to come, on a sample of its images.
 
 All workers are busy while it measures, since they slow each other. Each does a first shard, which warms it up, and
-about two more. Processes without Ray get others beyond these, which nobody waits for, so that none is idle at the end.
+others. Processes without Ray have shards left when enough is measured, which nobody waits for: none is idle at the end.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import cycle, islice
 
@@ -28,7 +28,12 @@ from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
 
 ROUNDS = 3
-"""Shards of each worker, the first one included."""
+"""Shards of each worker at least, the first one included."""
+RAY_ROUNDS = 6
+"""The same of workers on Ray that do all steps. They do all that they get: Ray complains aloud of abandoned work."""
+STEADY_SECONDS = 15.0
+"""Processes go on until they have measured for so long: the cost of a face differs by a fifth from shard to shard."""
+MOST_ROUNDS = 60
 BATCH = 32
 """Images in a shard at least, where the run's have as many: with fewer faces than a micro-batch a model is slower. On a
 GPU, whose micro-batches are larger, a shard has the whole sample.
@@ -68,24 +73,20 @@ def probe(
     with engine_for(setup.config, todo, processes) as engine:
         plan = plan_workers(setup.config, engine.cpus, engine.gpus)
         workers = busiest(plan)
-        counted_shards = ROUNDS * workers
-        # Ray complains aloud of work that is abandoned.
-        shards = counted_shards + (workers if engine_name == "processes" else 0)
         size = shard_size(images, plan.workers, setup.config.shards)
-        least = len(sample) if plan.device == "cuda" else min(BATCH, size)
-        size = min(size, max(least, -(-len(sample) // counted_shards)))
-        tasks = cut(sample, size, workers, shards)
-        expected = sum(len(task.images) for task in tasks[:counted_shards])
+        least = len(sample) if plan.device == "cuda" else BATCH
+        size = min(size, max(least, -(-len(sample) // (ROUNDS * workers))))
+        on_ray = RAY_ROUNDS if plan.is_joint else ROUNDS
+        can_stop = engine_name == "processes"
+        tasks = cut(sample, size, workers, workers * (MOST_ROUNDS if can_stop else on_ray))
         outcomes: list[ShardOutcome] = []
-        with (
-            RunProgress(expected, title="probe") as progress,
-            closing(engine.execute(tasks, worker_setup, plan)) as results,
-        ):
-            for outcome in results:
+        results = engine.execute(tasks, worker_setup, plan)
+        with closing(results), RunProgress(title="probe") as progress:
+            progress.expect(sum(len(task.images) for task in tasks[: workers * ROUNDS]))
+            for outcome in _until_enough(results, workers, images) if can_stop else results:
+                progress.expect(max(0, progress.images + outcome.images - progress.total))
                 progress.add(outcome)
                 outcomes.append(outcome)
-                if len(outcomes) == counted_shards < shards:
-                    break
             done = time.time()
     sound = [outcome for outcome in outcomes if not outcome.error]
     if not sound:
@@ -103,6 +104,22 @@ def probe(
         before=before,
     )
     return counted(run, storage, setup.source.crop_size)
+
+
+def _until_enough(results: Iterator[ShardOutcome], workers: int, images: int) -> Iterator[ShardOutcome]:
+    """Passes on outcomes until enough is measured with so many workers for a run of so many images: no probe need be
+    longer than its run.
+    """
+    started = time.monotonic()
+    total = 0
+    for count, outcome in enumerate(results, 1):
+        yield outcome
+        total += outcome.images
+        if count == workers:
+            started = time.monotonic()
+        is_long = time.monotonic() - started >= STEADY_SECONDS or total >= images
+        if count >= ROUNDS * workers and is_long:
+            return
 
 
 def busiest(plan: Plan) -> int:

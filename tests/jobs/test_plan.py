@@ -10,6 +10,7 @@ from whole_runs import five_images
 
 from jobs.cli import main
 from pipeline.output.plan_json import write_plan
+from pipeline.planning import probe
 from pipeline.planning.measured import STEPS
 from pipeline.storage.store import Storage
 
@@ -22,6 +23,7 @@ Said = pytest.CaptureFixture[str]
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(probe, "STEADY_SECONDS", 0.0)
     return five_images(tmp_path)
 
 

@@ -14,11 +14,13 @@ from pipeline.config import load_config
 from pipeline.errors import NothingRanError
 from pipeline.execution import engine
 from pipeline.execution.processes import Processes
+from pipeline.planning import probe as probe_module
 from pipeline.planning.estimate import estimate
 from pipeline.planning.measured import STEPS, Measured
-from pipeline.planning.probe import cut, probe
+from pipeline.planning.probe import _until_enough, cut, probe
 from pipeline.planning.sample import Listed, list_sample
 from pipeline.run.setup import set_up
+from pipeline.shards.shard import ShardOutcome
 from pipeline.storage.locations import Entry
 from pipeline.storage.store import Storage
 
@@ -44,6 +46,22 @@ def test_shards_are_of_a_size_and_workers_do_not_keep_step(count: int, size: int
         assert sum(sizes[workers:]) / (3 * workers) == size
         assert len({*sizes[:workers]}) > 1, "all workers would do the same step at the same time"
     assert {image.uri for task in tasks for image in task.images} == {image.uri for image in sample}
+
+
+def test_a_probe_ends_when_it_is_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 5))
+    monkeypatch.setattr(probe_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(probe_module, "STEADY_SECONDS", 15.0)
+
+    def taken(images: int, each: int) -> int:
+        return len(list(_until_enough(iter([ShardOutcome("s", images=each)] * 50), 2, images)))
+
+    # The clock starts at the second shard, and goes on by 5 s at each later one.
+    assert taken(10**6, 33) == 6
+    assert taken(100, 33) == 6, "three shards for each of two workers, however few images there are"
+    monkeypatch.setattr(probe_module, "STEADY_SECONDS", 10**9)
+    assert taken(10**6, 33) == 50
+    assert taken(330, 33) == 10
 
 
 def measure(photos: Path, probed: Path, *overrides: str, source: FakeSource | None = None) -> Measured:
