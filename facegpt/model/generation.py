@@ -48,6 +48,7 @@ def generate_faces(
     trunk_output = model.run_trunk(pixel_values)
     output = model(input_ids=prompt, trunk_output=trunk_output, **inputs, use_cache=True)
     theta, log_error, length = output.theta, output.log_error, prompt.shape[1]
+    assert theta is not None and log_error is not None  # the prompt has a <FACE>
     if trunk_output is not None:
         log_error = (log_error + model.face_head.scaled(trunk_output.guess)[1]) / 2
     if question is not None:
@@ -62,6 +63,7 @@ def generate_faces(
     sentences_left = torch.full((batch,), len(SENTENCES), device=device)
     rows = torch.arange(batch, device=device)
     for step in range(max_new_tokens):
+        assert output.logits is not None
         words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
         following = words.argmax(-1).masked_fill(finished[rows], processor.pad)
         tokens[rows, step] = following

@@ -41,7 +41,7 @@ def folded(module: nn.Module) -> Any:
             convolution, norm = parent[index], parent[index + 1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 fused: nn.Module = fuse_conv_bn_eval(convolution, norm)
-                parent[index] = fused.to(memory_format=torch.channels_last)
+                parent[index] = fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
                 del parent[index + 1]
     return copied
 
@@ -57,7 +57,8 @@ class InferenceModel:
         self.model, self.face_head = model, model.face_head
         trunk = getattr(getattr(model.backbone.model, "vision_tower", None), "trunk", None)
         self.trunk: FaceTrunk | None = folded(trunk) if isinstance(trunk, FaceTrunk) else None
-        language_model, head = getattr(model.backbone.model, "language_model", None), model.backbone.lm_head
+        language_model: Any = getattr(model.backbone.model, "language_model", None)
+        head = model.backbone.lm_head
         lean = self.trunk is not None and model.config.face_sees_image and can_be_lean(language_model, head)
         self.language = LeanLlama(language_model, head) if lean else None
         self.drops_rows_at = model.drops_rows_at if self.language is None else 1.0

@@ -55,9 +55,13 @@ class _Layer:
 
 def can_be_lean(language_model: Any, head: Any) -> bool:
     """Whether `LeanLlama` computes what this language model and its output layer do."""
-    if type(language_model) is not LlamaModel or type(head) is not nn.Linear or head.bias is not None:
+    if (
+        type(language_model) is not LlamaModel
+        or type(head) is not nn.Linear
+        or "bias" in dict(head.named_parameters())
+    ):
         return False
-    c = language_model.config
+    c: Any = language_model.config
     return bool(
         c.hidden_act == "silu"
         and not c.attention_bias
@@ -80,7 +84,8 @@ class LeanLlama:
         if not can_be_lean(language_model, head):
             raise ValueError("LeanLlama does not compute what this language model does")
         c = language_model.config
-        self.heads, self.width = c.num_attention_heads, language_model.layers[0].self_attn.head_dim
+        attention: Any = language_model.layers[0].self_attn
+        self.heads, self.width = int(c.num_attention_heads), int(attention.head_dim)
         self.epsilon = head.weight.new_tensor(c.rms_norm_eps)
         self.frequencies = language_model.rotary_emb.inv_freq
         self.layers = [self._layer(layer) for layer in language_model.layers]
