@@ -120,7 +120,7 @@ def pool(photos: Path, output: Path, overrides: Sequence[str], report: Path) -> 
     processes = len(os.sched_getaffinity(0))
     size = min(max(len(paths) // (CHUNKS_PER_PROCESS * processes), LEAST_CHUNK), LARGEST_CHUNK)
     chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
-    ready = multiprocessing.Queue()
+    ready: multiprocessing.Queue[float] = multiprocessing.Queue()
     rows: list[dict[str, Any]] = []
     with multiprocessing.Pool(processes, _prepare, (overrides, output, ready)) as workers:
         for part in workers.imap_unordered(_chunk, chunks):
@@ -152,7 +152,7 @@ def _chunk(paths: Sequence[Path]) -> list[dict[str, Any]]:
 def model(crops: Path, output: Path, overrides: Sequence[str], report: Path, faces: int) -> None:
     """Annotates `faces` crops, those of a file again and again, in a pool of processes."""
     processes = len(os.sched_getaffinity(0))
-    ready = multiprocessing.Queue()
+    ready: multiprocessing.Queue[float] = multiprocessing.Queue()
     bounds = [faces * index // processes for index in range(processes + 1)]
     with multiprocessing.Pool(processes, _prepare, (overrides, output, ready)) as workers:
         parts = [(crops, bounds[index], bounds[index + 1]) for index in range(processes)]

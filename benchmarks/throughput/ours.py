@@ -51,7 +51,7 @@ def main() -> int:
         add(progress, outcome)
         listener.hear(outcome)
 
-    RunProgress.add = listening  # type: ignore[method-assign]
+    RunProgress.add = listening  # type: ignore[method-assign, assignment]
     code = command(arguments)
     if code == 0:
         write_report(

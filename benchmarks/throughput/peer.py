@@ -27,7 +27,7 @@ def prepare(ready: multiprocessing.Queue[float]) -> None:
     """Loads the face mesh."""
     global MESH
     import cv2
-    import mediapipe
+    import mediapipe  # type: ignore[import-not-found]  # it is no dependency: another Python has it
 
     cv2.setNumThreads(1)
     MESH = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=MOST_FACES)
@@ -54,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
     paths = sorted(str(path) for path in args.photos.rglob("*") if path.suffix.lower() in EXTENSIONS)
     processes = len(os.sched_getaffinity(0))
-    ready = multiprocessing.Queue()
+    ready: multiprocessing.Queue[float] = multiprocessing.Queue()
     with multiprocessing.Pool(processes, prepare, (ready,)) as pool:
         faces = sum(pool.imap_unordered(faces_of, paths, chunksize=8))
         began = fmean(ready.get() for _ in range(processes))

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def _ways(place: Place, count: int, contenders: Sequence[str]) -> dict[str, Call
         ways[RAY] = lambda: ours(place, corpus, [*place.overrides, WITH_RAY])
     for way, name in (("loop", LOOP), ("pool", POOL)):
         if name in contenders:
-            ways[name] = lambda way=way: _reported(place, [way, str(corpus)])
+            ways[name] = partial(_reported, place, [way, str(corpus)])
     if MODEL in contenders:
         crops, faces = crops_of(place, corpus)
         ways[MODEL] = lambda: _reported(place, ["model", str(crops)], faces)
