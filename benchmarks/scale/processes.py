@@ -21,6 +21,16 @@ class Aftermath:
     killed: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Member:
+    """A process of a family: its id, its parent's, the command that it shows, and its memory in MB (PSS)."""
+
+    pid: int
+    parent: int
+    command: str
+    pss_mb: float
+
+
 @dataclass
 class Family:
     """The process `root` and its descendants, including those whose parents have died since they were first seen."""
@@ -47,7 +57,12 @@ class Family:
 
     def total_mb(self) -> float:
         """Memory of all members, shared pages counted once (PSS)."""
-        return sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in self.members()) / 1024
+        return sum(pss_mb(pid) for pid in self.members())
+
+    def described(self) -> list[Member]:
+        """Those that live now, each with its memory."""
+        parents = {pid: parent for pid, parent, _ in _processes()}
+        return [Member(pid, parents.get(pid, 0), _name(pid), pss_mb(pid)) for pid in self.members()]
 
     def kill(self, seconds: float = 60) -> Aftermath:
         """SIGKILL to `root` alone, as a lost machine would, and after `seconds` to what still lives then."""
@@ -64,6 +79,11 @@ class Family:
                 return Aftermath(time.monotonic() - start, names)
             time.sleep(0.1)
         return Aftermath(time.monotonic() - start, ())
+
+
+def pss_mb(pid: int) -> float:
+    """Memory of a process, of pages that it shares its part; 0 if it is gone."""
+    return _kilobytes(pid, "smaps_rollup", "Pss:") / 1024
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:

@@ -54,8 +54,10 @@ def name_of(photo: PhotoInput, number: int | None = None) -> str:
     return f"the {form}" if number is None else f"photo {number} ({form})"
 
 
-def open_photo(photo: PhotoInput, config: DecodeConfig, name: str) -> OpenedPhoto:
+def open_photo(photo: PhotoInput, config: DecodeConfig, name: str, side: int | None = None) -> OpenedPhoto:
     """Reads and decodes a photo within the bounds of `config`; raises PhotoError, which calls it `name`.
+
+    `side`: a large JPEG may be shrunk to this longer side while it is decoded.
 
     The id is a hash of the file's bytes, as in a run's tables; of pixels that came without a file, one of the pixels.
     """
@@ -69,7 +71,7 @@ def open_photo(photo: PhotoInput, config: DecodeConfig, name: str) -> OpenedPhot
         if len(data) > config.max_bytes:
             raise DecodeError(f"larger than {config.max_bytes:,} bytes (decode.max_bytes)")
         return OpenedPhoto(
-            image_id_of(data), None if isinstance(photo, bytes) else _uri(photo), decode(data, config)
+            image_id_of(data), None if isinstance(photo, bytes) else _uri(photo), decode(data, config, side)
         )
     except OSError as error:
         raise PhotoError(name, error.strerror or str(error)) from error

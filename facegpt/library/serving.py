@@ -28,9 +28,9 @@ from facegpt.model.generation import generate_faces
 from facegpt.model.imagination import TEMPERATURE, imagine
 from facegpt.morphable import FaceModel, bundled
 from facegpt.photo.config import DEFAULT_DETECTOR, DecodeConfig, DetectorConfig
-from facegpt.photo.crop import Floats, cut
+from facegpt.photo.crop import Floats
 from facegpt.photo.detectors import DetectorError
-from facegpt.photo.finder import FaceCrop, FaceFinder
+from facegpt.photo.finder import FaceCrop, FaceFinder, cut_all
 
 Device = Literal["auto", "cpu", "cuda"]
 Photo = TypeVar("Photo", bound=PhotoInput)
@@ -207,10 +207,10 @@ class FaceGpt:
         """Decodes a photo and cuts its faces; its pixels are not kept."""
         finder = self.finder
         try:
-            opened = open_photo(photo, self.decode, name)
-            rgb = opened.image.rgb
-            faces = finder.find(rgb, opened.image_id)
-            pictures = [cut(rgb, _larger(face.crop_matrix, finder.crop_size), PICTURE_SIDE) for face in faces]
+            opened = open_photo(photo, self.decode, name, finder.detector.sees)
+            faces = finder.find(opened.image, opened.image_id)
+            larger = [_larger(face.crop_matrix, finder.crop_size) for face in faces]
+            pictures = cut_all(opened.image, larger, PICTURE_SIDE)
         except PhotoError as error:
             return _PhotoCrops(name, error)
         except Exception as error:

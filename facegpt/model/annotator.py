@@ -20,14 +20,13 @@ from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.batching import batch_for
 from facegpt.model.checkpoint import MORE_MEMORY, Checkpoint, CheckpointError, load
 from facegpt.model.generation import generate_faces
+from facegpt.model.inference import InferenceModel
+from facegpt.model.likeness import likeness
 from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import FaceModel, Theta, bundled
-from facegpt.rendering import Camera, linear_to_srgb, matrix_to_euler, render
-from facegpt.rendering.psnr import psnr
+from facegpt.rendering import Camera, matrix_to_euler
 
 U8 = npt.NDArray[np.uint8]
-DRAWN_SIDE = 112
-"""Largest side in px at which faces are drawn and compared with the crop, which is reduced to it."""
 
 
 def sharpness(crop: U8) -> float:
@@ -45,6 +44,7 @@ class FaceAnnotator:
         if other := mismatch(trained_on, FaceModelName(face_model.id, face_model.sha256)):
             raise ValueError(f"the checkpoint {other}")
         self.checkpoint, self.face_model, self.device = checkpoint, face_model, device
+        self.model = InferenceModel(checkpoint.model)
 
     @classmethod
     def from_pretrained(
@@ -94,29 +94,23 @@ class FaceAnnotator:
 
     @torch.inference_mode()
     def _annotate(self, crops: U8) -> list[FaceAnnotation]:
-        model, face_model = self.checkpoint.model, self.face_model
+        config, face_model = self.checkpoint.model.config, self.face_model
         pixels = self.checkpoint.processor.pixel_values(crops).to(self.device)
         if pixels.shape[-1] != self.crop_size:
             raise ValueError(f"crops are {pixels.shape[-1]} px, the model wants {self.crop_size} px")
-        generated = generate_faces(model, self.checkpoint.processor, pixels)
+        generated = generate_faces(self.model, self.checkpoint.processor, pixels)
         theta = Theta.split(generated.theta, face_model.n_shape, face_model.n_expression, face_model.n_albedo)
         rotation = theta.rotation
-        # Theta draws the same picture at every size; a finer one takes twice as long and changes the PSNR by noise.
-        side = min(self.crop_size, DRAWN_SIDE)
-        rendering = render(face_model, theta, side)
-        reduced = torch.nn.functional.adaptive_avg_pool2d(pixels, side)
-        decibels = psnr(linear_to_srgb(rendering.image.clamp(0, 1)), reduced, rendering.mask)
+        decibels, points = likeness(face_model, theta, pixels)
         yaw, pitch, roll = matrix_to_euler(rotation)
         prior = torch.cat([theta.shape, theta.albedo], 1).square().mean(1).sqrt()
         camera = Camera(self.crop_size)
         intrinsics = np.array([float(camera.focal), camera.centre, camera.centre], np.float32)
-        config = model.config
         blocks = {
             name: getattr(theta, name).float().cpu().numpy()
             for name in ("shape", "expression", "albedo", "lighting", "translation")
         }
         attributes = describe(theta, face_model.expression_names)
-        points = (rendering.landmarks2d + 0.5) * (self.crop_size / side) - 0.5
         landmarks, rotations = points.cpu().numpy(), rotation.cpu().numpy()
         return [
             FaceAnnotation(

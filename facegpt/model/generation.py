@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facegpt.language.captions import SENTENCES, tidy
-from facegpt.model.modeling import FaceGptForConditionalGeneration
+from facegpt.model.inference import Speaker
 from facegpt.model.processing import FaceProcessor
 
 
@@ -28,7 +28,7 @@ class GeneratedFaces:
 
 @torch.inference_mode()
 def generate_faces(
-    model: FaceGptForConditionalGeneration,
+    model: Speaker,
     processor: FaceProcessor,
     pixel_values: Tensor,
     *,
@@ -39,7 +39,7 @@ def generate_faces(
 
     Greedy decoding of words, never of special tokens, all rows in step, until every row has ended or after
     `max_new_tokens`. A caption has also ended with its last sentence: many are silent, and a model loses count of its
-    own full stops. Rows that have ended are left out of the computation as soon as they are half of it.
+    own full stops. Rows that have ended are left out of the computation as soon as the model can do so cheaply.
     """
     device = pixel_values.device
     batch = len(pixel_values)
@@ -48,6 +48,7 @@ def generate_faces(
     trunk_output = model.run_trunk(pixel_values)
     output = model(input_ids=prompt, trunk_output=trunk_output, **inputs, use_cache=True)
     theta, log_error, length = output.theta, output.log_error, prompt.shape[1]
+    assert theta is not None and log_error is not None  # the prompt has a <FACE>
     if trunk_output is not None:
         log_error = (log_error + model.face_head.scaled(trunk_output.guess)[1]) / 2
     if question is not None:
@@ -62,6 +63,7 @@ def generate_faces(
     sentences_left = torch.full((batch,), len(SENTENCES), device=device)
     rows = torch.arange(batch, device=device)
     for step in range(max_new_tokens):
+        assert output.logits is not None
         words = output.logits[:, -1].index_fill(1, silent, -torch.inf)
         following = words.argmax(-1).masked_fill(finished[rows], processor.pad)
         tokens[rows, step] = following
@@ -69,14 +71,26 @@ def generate_faces(
         if question is None:
             sentences_left[rows] -= torch.isin(following, full_stops).long()
             finished |= sentences_left <= 0
-        unfinished = (~finished[rows]).nonzero()[:, 0]
-        if not len(unfinished):
+        left = ~finished[rows]
+        count = int(left.sum())
+        if not count:
             break
-        if 2 * len(unfinished) <= len(rows):
-            model.keep_rows(output.past_key_values, unfinished)
-            rows, following = rows[unfinished], following[unfinished]
+        if count < len(rows) and count <= model.drops_rows_at * len(rows):
+            kept = moved_up(left, count)
+            model.keep_rows(output.past_key_values, kept)
+            rows, following = rows[kept], following[kept]
         output = model(input_ids=following[:, None], past_key_values=output.past_key_values, use_cache=True)
     texts = [processor.decode(row) for row in tokens.tolist()]
     if question is None:
         texts = [tidy(text) for text in texts]
     return GeneratedFaces(theta, log_error, texts, finished.tolist())
+
+
+def moved_up(left: Tensor, count: int) -> Tensor:
+    """Lists the rows (K,) that a batch keeps, the `count` of them that are true in `left` (B,): those among the first K
+    stay in their places, and the others fill the gaps between them.
+    """
+    places = torch.arange(count, device=left.device)
+    gaps = (~left[:count]).nonzero()[:, 0]
+    places[gaps] = count + left[count:].nonzero()[:, 0]
+    return places

@@ -79,6 +79,9 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
     # It is a thousandth of the weights, and what it gives are coordinates, not words.
     _keep_in_fp32_modules_strict = {"face_head"}  # noqa: RUF012  an instance variable of its base
 
+    drops_rows_at = 0.5
+    """The share of a batch that is left when rows that have ended leave the cache: cutting it copies all of it."""
+
     def __init__(self, config: FaceGptConfig) -> None:
         super().__init__(config)
         if not isinstance(config.backbone_config, PreTrainedConfig):
@@ -139,11 +142,7 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         theta = log_error = None
         if len(rows):
             positions = is_face.int().argmax(1)[rows]
-            theta, log_error = self.face_head(hidden[rows, positions].to(self.face_head.norm.weight.dtype))
-            if trunk_output is not None and trunk_output.fitted_albedo is not None:
-                # A hidden state holds less of the fine detail of albedo than the fit to the picture finds.
-                trunk = self.backbone.model.vision_tower.trunk
-                theta = trunk.with_fitted_albedo(theta, trunk_output.fitted_albedo[rows])
+            theta, log_error = self.face_of(hidden[rows, positions], rows, trunk_output)
         logits = loss = None
         if labels is not None:
             logits, loss = self._scored_text(hidden, labels, label_weights)
@@ -158,6 +157,19 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
             past_key_values=core.past_key_values if use_cache else None,
         )
 
+    def face_of(
+        self, hidden: Tensor, rows: Tensor, trunk_output: TrunkOutput | None
+    ) -> tuple[Tensor, Tensor]:
+        """Computes theta (R,N) and log error (R,) of the states (R,D) of <FACE> in `rows` (R,) of the batch that
+        `trunk_output` is of.
+        """
+        theta, log_error = self.face_head(hidden.to(self.face_head.norm.weight.dtype))
+        if trunk_output is not None and trunk_output.fitted_albedo is not None:
+            # A hidden state holds less of the fine detail of albedo than the fit to the picture finds.
+            trunk = self.backbone.model.vision_tower.trunk
+            theta = trunk.with_fitted_albedo(theta, trunk_output.fitted_albedo[rows])
+        return theta, log_error
+
     def _sequence(
         self,
         input_ids: Tensor,
@@ -167,7 +179,7 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
     ) -> dict[str, Tensor | None]:
         """Makes the backbone's inputs for the sequence: ids and pictures, or embeddings with <FACE> in place."""
         if self.config.face_sees_image and pixel_values is not None:
-            return {"inputs_embeds": self._embed(input_ids, pixel_values, trunk_output)}
+            return {"inputs_embeds": self.embed(input_ids, pixel_values, trunk_output)}
         if noise is None:
             return {"input_ids": input_ids, "pixel_values": pixel_values}
         # Qwen's models would place words without ids by the picture of the call before.
@@ -211,7 +223,7 @@ class FaceGptForConditionalGeneration(PreTrainedModel):
         imagined: Tensor = embedded + is_face * self.imagination(noise)[:, None].to(embedded.dtype)
         return imagined
 
-    def _embed(self, input_ids: Tensor, pixel_values: Tensor, trunk_output: TrunkOutput | None) -> Tensor:
+    def embed(self, input_ids: Tensor, pixel_values: Tensor, trunk_output: TrunkOutput | None) -> Tensor:
         """Computes embeddings (B,L,D) with image tokens in place and their mean added at <FACE>; one picture a row."""
         # Other towers have no such argument.
         tower_inputs = {} if trunk_output is None else {"trunk_output": trunk_output}

@@ -71,6 +71,18 @@ def cut(rgb: Pixels, matrix: Floats, size: int) -> Pixels:
     return np.asarray(warped, dtype=np.uint8)
 
 
+def reduced(matrix: Floats, reduction: int) -> Floats:
+    """The crop's matrix (2, 3) for an image shrunk by a whole factor."""
+    shift = (reduction - 1) / 2
+    linear = matrix[:, :2]
+    return np.column_stack([linear * reduction, matrix[:, 2] + linear.sum(1) * shift])
+
+
+def needed_reduction(matrix: Floats) -> float:
+    """How far an image may be shrunk, at least 1, for the crop under this matrix to show all that it can."""
+    return max(1.0, 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0])))
+
+
 def quarter_turns(matrix: Floats) -> int:
     """How often a crop's matrix turns the image to the left by 90 degrees: 0 to 3."""
     return round(float(np.degrees(np.arctan2(-matrix[1, 0], matrix[0, 0]))) / 90) % 4

@@ -6,11 +6,14 @@ import hashlib
 import io
 import struct
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from facegpt.photo.config import DecodeConfig
 
@@ -27,6 +30,10 @@ MAGIC = (
     (b"MM\0+", "TIFF"),
 )
 PAPER = (255, 255, 255)
+REDUCTIONS = (8, 4, 2, 1)
+"""What libjpeg can shrink a JPEG by while it decodes it, which saves time."""
+UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, ZeroDivisionError)
+"""What Pillow raises on damaged EXIF data."""
 
 # The size is checked below, before any pixel is decoded, against the configured bound instead of Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
@@ -49,17 +56,33 @@ class RejectedError(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright image: `rgb` uint8 (height, width, 3)."""
+    """An upright image: `rgb` uint8 (height, width, 3).
+
+    Of a large JPEG, `rgb` may be shrunk by the whole factor `reduction`: its pixel (0, 0) then stands for those of the
+    image with both coordinates below it. `size` is that of the image, if it is another, and `again` decodes it anew
+    with another reduction.
+    """
 
     rgb: NDArray[np.uint8]
+    reduction: int = 1
+    size: tuple[int, int] | None = None
+    again: Callable[[int], Decoded] | None = None
 
     @property
     def width(self) -> int:
-        return int(self.rgb.shape[1])
+        """Of the image, in its own pixels."""
+        return int(self.rgb.shape[1]) if self.size is None else self.size[0]
 
     @property
     def height(self) -> int:
-        return int(self.rgb.shape[0])
+        """Of the image, in its own pixels."""
+        return int(self.rgb.shape[0]) if self.size is None else self.size[1]
+
+    def reduced_by_at_most(self, factor: float) -> Decoded:
+        """Gives the image shrunk by no more than a factor (1 or more): as it is, or decoded anew, which is kept."""
+        if self.reduction <= factor or self.again is None:
+            return self
+        return self.again(next(reduction for reduction in REDUCTIONS if reduction <= factor))
 
 
 def image_id_of(data: bytes) -> str:
@@ -75,49 +98,87 @@ def pixels_id_of(rgb: NDArray[np.uint8]) -> str:
     return digest.hexdigest()[:32]
 
 
-def decode(data: bytes, config: DecodeConfig) -> Decoded:
+def decode(data: bytes, config: DecodeConfig, side: int | None = None) -> Decoded:
     """Decodes the first frame, turned as its EXIF orientation says; transparent parts become white.
 
-    16-bit, CMYK, palette and grey images become 8-bit RGB. Colour profiles are not applied.
+    16-bit, CMYK, palette and grey images become 8-bit RGB. Colour profiles are not applied. With `side`, a JPEG whose
+    longer side is at least twice that is shrunk, to no less.
 
     Raises:
         DecodeError: unknown, damaged, truncated, or more than `max_pixels`.
         RejectedError: a side below `min_side`.
     """
+    with _opened(data) as image:
+        reduction = 1 if side is None else _reduction(image, side)
+        decoded = from_picture(image, config, reduction)
+    if decoded.reduction == 1:
+        return decoded
+    return replace(decoded, again=cache(partial(_decode_reduced, data, config)))
+
+
+def _decode_reduced(data: bytes, config: DecodeConfig, reduction: int) -> Decoded:
+    with _opened(data) as image:
+        return from_picture(image, config, reduction)
+
+
+def _opened(data: bytes) -> Image.Image:
     if not data:
         raise DecodeError("the file is empty")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise DecodeError(_what_it_is(data)) from None
     except Exception as error:
         raise DecodeError(f"damaged or unsupported {_kind(data[:16])} header: {_text(error)}") from error
-    with image:
-        return from_picture(image, config)
 
 
-def from_picture(image: Image.Image, config: DecodeConfig) -> Decoded:
+def _reduction(image: Image.Image, side: int) -> int:
+    """The largest whole factor that leaves a JPEG's longer side at `side` px, and whole pixels where it is turned: what
+    is left over at its right and lower edge would else lie at another edge.
+    """
+    if not isinstance(image, JpegImageFile):
+        return 1
+    try:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    except UNREADABLE:
+        upright = True
+    for reduction in REDUCTIONS:
+        whole = not any(extent % reduction for extent in image.size)
+        if max(image.size) >= side * reduction and (whole or upright):
+            return reduction
+    return 1
+
+
+def from_picture(image: Image.Image, config: DecodeConfig, reduction: int = 1) -> Decoded:
     """Makes an upright 8-bit RGB image of an opened picture, as `decode` does of a file's; leaves it open.
+
+    `reduction`: what a JPEG is shrunk by, 1, 2, 4 or 8.
 
     Raises:
         DecodeError: its data are damaged or truncated, or it has more than `max_pixels`.
         RejectedError: a side below `min_side`.
     """
-    _check_pixels(*image.size, config)
+    stored = image.size
+    _check_pixels(*stored, config)
+    if reduction > 1:
+        image.draft(None, (max(1, stored[0] // reduction), max(1, stored[1] // reduction)))
+        # Pillow leaves a file that it cannot shrink as it is.
+        reduction = 1 if image.size == stored else reduction
     try:
         image.load()
     except Exception as error:
         # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more on damaged data.
         raise DecodeError(f"damaged or truncated {image.format} data: {_text(error)}") from error
     upright = _upright(image)
-    _check_sides(*upright.size, config)
+    size = stored if upright.size == image.size else stored[::-1]
+    _check_sides(*size, config)
     try:
         rgb = np.asarray(_to_rgb(upright))
     except Exception as error:
         raise DecodeError(
             f"{image.format} pixels of mode {upright.mode} cannot be converted: {_text(error)}"
         ) from error
-    return Decoded(np.ascontiguousarray(rgb))
+    return Decoded(np.ascontiguousarray(rgb), reduction, size)
 
 
 def from_array(rgb: NDArray[np.uint8], config: DecodeConfig) -> Decoded:
@@ -154,7 +215,7 @@ def _check_sides(width: int, height: int, config: DecodeConfig) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, ZeroDivisionError):
+    except UNREADABLE:
         # EXIF data that cannot be read says nothing about the orientation: the pixels are as they should be shown.
         return image
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegpt.photo.config import DecodeConfig, DetectorConfig
-from facegpt.photo.crop import Floats, Pixels, crop_matrix, cut, face_px
+from facegpt.photo.crop import Floats, Pixels, crop_matrix, cut, face_px, needed_reduction, reduced
 from facegpt.photo.decode import Decoded, decode, image_id_of, pixels_id_of
 from facegpt.photo.detectors import create_detector
 from facegpt.photo.detectors.registry import detector_fingerprint
@@ -74,18 +74,26 @@ class FaceFinder:
         """
         image = self.decode(photo) if isinstance(photo, bytes) else photo
         image_id = image_id_of(photo) if isinstance(photo, bytes) else pixels_id_of(image.rgb)
-        return DetectedPhoto(image_id, image.width, image.height, self.find(image.rgb, image_id))
+        return DetectedPhoto(image_id, image.width, image.height, self.find(image, image_id))
 
     def decode(self, data: bytes) -> Decoded:
-        """Decodes a file's bytes within the bounds of the configuration; raises as the call does."""
-        return decode(data, self.config)
+        """Decodes a file's bytes within the bounds of the configuration, a large JPEG to what the detector looks at;
+        raises as the call does.
+        """
+        return decode(data, self.config, self.detector.sees)
 
-    def find(self, rgb: Pixels, image_id: str) -> list[FaceCrop]:
-        """Detects and cuts the faces of upright pixels (height, width, 3); `image_id` enters the faces' ids."""
-        detections = [face for face in self.detector.detect(rgb) if face_px(face) >= SMALLEST_PX]
+    def find(self, image: Decoded, image_id: str) -> list[FaceCrop]:
+        """Detects and cuts the faces of an image; `image_id` enters the faces' ids.
+
+        What was decoded to less than the smallest face's crop can show is decoded once more.
+        """
+        scale, shift = image.reduction, (image.reduction - 1) / 2
+        found = [face.mapped(scale, shift, shift) for face in self.detector.detect(image.rgb)]
+        detections = [face for face in found if face_px(face) >= SMALLEST_PX]
+        matrices = [crop_matrix(face, self.framing, self.crop_size) for face in detections]
+        crops = cut_all(image, matrices, self.crop_size)
         faces = []
-        for index, face in enumerate(detections):
-            matrix = crop_matrix(face, self.framing, self.crop_size)
+        for index, (face, matrix, crop) in enumerate(zip(detections, matrices, crops, strict=True)):
             faces.append(
                 FaceCrop(
                     face_id=face_id_of(image_id, self.fingerprint, face.box),
@@ -95,10 +103,18 @@ class FaceFinder:
                     landmarks5=face.landmarks,
                     crop_matrix=matrix,
                     face_px=face_px(face),
-                    crop=cut(rgb, matrix, self.crop_size),
+                    crop=crop,
                 )
             )
         return faces
+
+
+def cut_all(image: Decoded, matrices: list[Floats], size: int) -> list[Pixels]:
+    """The crops (size, size, 3) under these matrices from pixels of the image, decoded as finely as they need."""
+    if not matrices:
+        return []
+    fine = image.reduced_by_at_most(min(map(needed_reduction, matrices)))
+    return [cut(fine.rgb, reduced(matrix, fine.reduction), size) for matrix in matrices]
 
 
 def face_id_of(image_id: str, fingerprint: str, box: tuple[float, float, float, float]) -> str:

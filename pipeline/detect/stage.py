@@ -118,7 +118,7 @@ class DetectAndCrop:
                 image = self.finder.decode(data)
             record.width, record.height, record.stage = image.width, image.height, "detect"
             with timed(seconds, "find"):
-                found = self.finder.find(image.rgb, image_id)
+                found = self.finder.find(image, image_id)
         except RejectedError as rejection:
             record.status, record.reason = "rejected", str(rejection)
             record.width, record.height = rejection.width, rejection.height

@@ -6,14 +6,18 @@ import io
 import tarfile
 from collections.abc import Iterable
 
-from facegpt.library.glb import to_glb
+from facegpt.library.glb import GlbWriter, to_glb
 from pipeline.shards.shard import MeshData
 
 
 def pack_meshes(meshes: MeshData) -> bytes:
     """Packs the meshes of a shard as a tar: FACE_ID.glb for each face, encoded one after the other."""
     order = sorted(range(len(meshes.names)), key=lambda index: meshes.names[index])
-    return write_tar(encode_glb(meshes, index) for index in order)
+    writer = GlbWriter(meshes.triangles)
+    return write_tar(
+        (f"{meshes.names[index]}.glb", writer.encode(meshes.vertices[index], meshes.colours[index]))
+        for index in order
+    )
 
 
 def encode_glb(meshes: MeshData, index: int) -> tuple[str, bytes]:
@@ -24,13 +28,16 @@ def encode_glb(meshes: MeshData, index: int) -> tuple[str, bytes]:
 
 def write_tar(files: Iterable[tuple[str, bytes | memoryview]]) -> bytes:
     """Writes a tar of files, sorted by name already, without times or owners: equal files give equal bytes."""
-    sink = io.BytesIO()
-    with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in files:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return sink.getvalue()
+    parts: list[bytes | memoryview] = []
+    for name, data in files:
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        header = member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+        parts += (header, data, bytes(-len(data) % tarfile.BLOCKSIZE))
+    # A tar ends with two empty blocks, and is filled up to whole records.
+    length = sum(map(len, parts)) + 2 * tarfile.BLOCKSIZE
+    parts.append(bytes(2 * tarfile.BLOCKSIZE + -length % tarfile.RECORDSIZE))
+    return b"".join(parts)
 
 
 def unpack_tar(data: bytes) -> dict[str, memoryview]:

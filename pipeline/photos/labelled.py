@@ -21,7 +21,8 @@ def read_labelled(folder: str, config: RunConfig, crop_size: int) -> Iterator[La
     """Detects and cuts every face that `folder/faces.jsonl` lists with `path`, `landmarks68` and maybe `pose`.
 
     `pose` is an object of `yaw`, `pitch` and `roll` in degrees with the signs of AFLW2000-3D's Pose_Para, or null. A
-    face counts as found if a detected box holds the middle of its true points; the true points serve for nothing else.
+    face counts as found if a detected box and the box of its true points hold each other's middle (the box of another,
+    larger face may hold that of a small one beside it); the true points serve for nothing else.
 
     Raises:
         UsageError: there is no such list, a line of it is something else, or a photo cannot be read: figures of some of
@@ -61,12 +62,21 @@ def _row(where: str, line: str) -> tuple[str, Floats, Floats | None]:
 
 
 def _holding(faces: list[FaceCrop], points: Floats) -> FaceCrop | None:
-    """The face whose box holds the middle of the points (68,2), or None."""
-    x, y = (points.min(0) + points.max(0)) / 2
-    holding = [face for face in faces if face.box[0] <= x <= face.box[2] and face.box[1] <= y <= face.box[3]]
+    """The face whose box and the box of the points (68,2) hold each other's middle, or None."""
+    true = (*points.min(0), *points.max(0))
+    x, y = _middle(true)
+    holding = [face for face in faces if _holds(face.box, (x, y)) and _holds(true, _middle(face.box))]
     # Of overlapping faces, the one whose middle is nearest is meant.
     return min(
         holding,
         key=lambda face: (face.box[0] + face.box[2] - 2 * x) ** 2 + (face.box[1] + face.box[3] - 2 * y) ** 2,
         default=None,
     )
+
+
+def _middle(box: tuple[float, ...]) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _holds(box: tuple[float, ...], point: tuple[float, float]) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]

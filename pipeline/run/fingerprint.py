@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 
 ROWS_VERSION = "1"
 """Raised whenever the same image, settings and weights give other rows: other in more than the last digits (a
-coefficient by 1e-4), in which machines differ, too. `tests/pipeline/run/test_rows_version.py` names
+coefficient by some 1e-4), in which machines differ, too. `tests/pipeline/run/test_rows_version.py` names
 the sources that decide rows, and fails when one of them changes without a word on it.
 """
 FORMER_CODE = {"b48a519d1181f32b": "1"}

@@ -47,6 +47,16 @@ def test_a_face_is_found_where_its_points_are(labelled: Path) -> None:
     assert there.pose is not None and there.pose.tolist() == [10, 0, -5] and elsewhere.pose is None
 
 
+def test_a_box_around_another_larger_face_is_not_that_of_a_small_one(labelled: Path, tmp_path: Path) -> None:
+    """Its points lie inside the large box, in a corner."""
+    shutil.copytree(labelled / "people", tmp_path / "people")
+    points = np.random.default_rng(0).random((68, 2)) * 15 + [186, 140]
+    row = {"path": f"people/{PHOTO}", "landmarks68": points.tolist()}
+    (tmp_path / "faces.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    (face,) = read_labelled(str(tmp_path), load_config(None, []), 112)
+    assert face.detected is None
+
+
 def test_figures_are_printed_and_written(
     labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,12 +56,13 @@ def pasted(portrait: Pixels, side: int, width: int, height: int) -> Pixels:
     ("side", "size", "searched"),
     [
         (300, (300, 200), [(300, 200)]),
-        (640, (1200, 800), [(320, 213)]),
-        (1000, (2000, 1500), [(500, 375)]),
-        (2000, (4000, 2000), [(640, 320)]),
-        # A face of 60 px in 1200 has 16 in the first picture, and one of 50 in 3000 has 11 and 21.
-        (300, (1200, 800), [(320, 213), (640, 427)]),
-        (250, (3000, 1500), [(640, 320), (1280, 640)]),
+        (400, (800, 600), [(400, 300)]),
+        (2000, (4000, 2000), [(512, 256)]),
+        # A face of 50 px in 1200 has 21 in the first picture; one of 100 in 3000 has 17, and 34 in the second.
+        (250, (1200, 800), [(512, 341), (1024, 683)]),
+        (500, (3000, 1500), [(512, 256), (1024, 512)]),
+        # One of 60 in 3000 has 10, 20 and 26.
+        (300, (3000, 1500), [(512, 256), (1024, 512), (1280, 640)]),
     ],
 )
 def test_a_face_is_searched_in_a_picture_no_larger_than_it_needs(
@@ -73,8 +74,8 @@ def test_a_face_is_searched_in_a_picture_no_larger_than_it_needs(
 
 
 def test_the_finest_search_has_the_side_that_is_asked_for(portrait: Pixels) -> None:
-    picture = pasted(portrait, 300, 1200, 800)
-    for side, searched in ((256, [(256, 171)]), (500, [(320, 213), (500, 333)])):
+    picture = pasted(portrait, 250, 1200, 800)
+    for side, searched in ((256, [(256, 171)]), (600, [(512, 341), (600, 400)])):
         detector = Spy(DetectorConfig(max_side=side, padded_pass=False))
         detector.detect(picture)
         assert detector.searched == searched
@@ -83,7 +84,7 @@ def test_the_finest_search_has_the_side_that_is_asked_for(portrait: Pixels) -> N
 def test_no_warning_is_given_of_large_pictures(portrait: Pixels) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(create_detector(DetectorConfig()).detect(pasted(portrait, 250, 3000, 1500))) == 1
+        assert len(create_detector(DetectorConfig()).detect(pasted(portrait, 300, 3000, 1500))) == 1
 
 
 def test_scores_are_hundredths_and_bounded_by_the_threshold(portrait: Pixels) -> None:

@@ -13,7 +13,11 @@ def test_defaults_a_file_and_overrides_come_in_this_order(tmp_path: Path) -> Non
     file = tmp_path / "run.yaml"
     file.write_text("detector:\n  max_faces: 7\n  min_score: 0.25\nmodel:\n  device: cpu\n")
     config = load_config(str(file), ["detector.max_faces=9", "output.meshes=false"])
-    assert (config.detector.name, config.detector.min_score, config.detector.max_faces) == ("dlib", 0.25, 9)
+    assert (config.detector.name, config.detector.min_score, config.detector.max_faces) == (
+        "libfacedetection",
+        0.25,
+        9,
+    )
     assert config.model.device == "cpu"
     assert config.output.meshes is False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -22,7 +21,8 @@ class Residual(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.second(self.first(x)))
+        total: Tensor = x + self.second(self.first(x))
+        return total.relu_()
 
 
 def stages(widths: list[int], blocks: list[int]) -> nn.ModuleList:
@@ -41,3 +41,27 @@ def reduction(inputs: int, outputs: int) -> nn.Sequential:
         nn.ReLU(inplace=True),
         nn.Flatten(1),
     )
+
+
+def reduced(images: Tensor, side: int) -> Tensor:
+    """Reduces images (B,C,W,W) to (B,C,side,side): each pixel is the mean of those that it covers."""
+    size = images.shape[-1]
+    if size == side:
+        return images
+    if size == 2 * side:
+        # Half way between two pixels, linear interpolation is their mean; its kernel takes a third of the time.
+        return nn.functional.interpolate(images, (side, side), mode="bilinear", align_corners=False)
+    if size % side == 0:
+        return nn.functional.avg_pool2d(images, size // side)
+    return nn.functional.adaptive_avg_pool2d(images, side)
+
+
+def channel_deviation(images: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes the standard deviations (B,C) of the channels of images (B,C,H,W) about their `mean` (B,C), and that
+    (B,) of all values about their common mean.
+    """
+    count, channels = images.shape[-2] * images.shape[-1], images.shape[1]
+    squares = (images - mean[..., None, None]).square().sum((2, 3))
+    between = count * (mean - mean.mean(1, keepdim=True)).square()
+    together = (squares + between).sum(1) / (channels * count - 1)
+    return (squares / (count - 1)).sqrt(), together.sqrt()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facegpt.model.tower.albedo_fit import AlbedoFit
-from facegpt.model.tower.layers import convolution, reduction, stages
+from facegpt.model.tower.layers import channel_deviation, convolution, reduced, reduction, stages
 from facegpt.model.tower.point_fit import PointFit
 from facegpt.model.tower.point_maps import PointMaps, colours_at
 from facegpt.model.tower.unwrap import Unwrap
@@ -73,16 +73,16 @@ class FaceTrunk(nn.Module):
         self.guess = nn.Linear(2 * c.summary_width, c.n_guess)
 
     def forward(self, pixel_values: Tensor) -> TrunkOutput:
-        small = self._reduced(pixel_values)
-        mean, deviation = small.mean((2, 3)), small.std((2, 3))
-        last, points, spread = self._locate(small)
+        small = reduced(pixel_values, self.reduced_size)
+        mean = small.mean((2, 3))
+        deviation, of_all = channel_deviation(small, mean)
+        last, points, spread = self._locate(small, mean.mean(1), of_all)
         # No gradient flows back to the anchors from what is computed of them: they learn from their true places alone.
         places, deviations = points.detach(), spread.detach()
         fitted = self.fit(places, deviations)
         residual = fitted[:, -2 * places.shape[1] :].unflatten(1, places.shape[1:]).detach()
-        picture = (pixel_values - mean[..., None, None]) / (deviation[..., None, None] + 0.05)
         values = torch.cat([20 * residual, deviations.log()[..., None] + 3], -1)
-        flat = self.unwrap(picture, places - residual, values).contiguous(memory_format=torch.channels_last)
+        flat = self.unwrap(pixel_values, places - residual, values, mean, 1 / (deviation + 0.05))
         colours = colours_at(small, places).flatten(1)
         measured = torch.cat([fitted, places.flatten(1), deviations.log().flatten(1), colours], 1)
         parts = [
@@ -121,16 +121,13 @@ class FaceTrunk(nn.Module):
         """Runs the first look alone: the last feature map (B,C,S,S) of pictures, and the anchors (B,K,2) and their
         spreads (B,K) as `PointMaps` gives them.
         """
-        return self._locate(self._reduced(pixel_values))
+        small = reduced(pixel_values, self.reduced_size)
+        mean = small.mean((2, 3))
+        return self._locate(small, mean.mean(1), channel_deviation(small, mean)[1])
 
-    def _reduced(self, pixel_values: Tensor) -> Tensor:
-        if pixel_values.shape[-1] == self.reduced_size:
-            return pixel_values
-        return nn.functional.adaptive_avg_pool2d(pixel_values, self.reduced_size)
-
-    def _locate(self, small: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean = small.mean((1, 2, 3), keepdim=True)
-        deviation = small.std((1, 2, 3), keepdim=True)
+    def _locate(self, small: Tensor, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Runs the first look at reduced pictures of which the mean and the deviation (B,) of all values are known."""
+        mean, deviation = mean[:, None, None, None], deviation[:, None, None, None]
         x = ((small - mean) / (deviation + 0.05)).contiguous(memory_format=torch.channels_last)
         x, maps = self.stem(x), []
         for stage in self.stages:

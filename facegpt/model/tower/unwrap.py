@@ -34,7 +34,8 @@ def thin_plate(anchors: Tensor, places: Tensor, stiffness: float) -> Tensor:
 
 class Unwrap(nn.Module):
     """The map from pictures (B,C,W,W), K points (B,K,2) in them, as `PointMaps` gives them, and values (B,K,D) at those
-    points to faces laid flat (B,C+D,side*detail,side*detail): the picture's channels, then the values.
+    points to faces laid flat (B,C+D,side*detail,side*detail): the picture's channels, less `mean` (B,C) and times
+    `scale` (B,C) if these are given, then the values.
 
     Splines place side x side cells, `detail` divides them linearly: positions are smooth, and the weights of a spline
     at every fine cell would be most of a small model's size.
@@ -47,13 +48,28 @@ class Unwrap(nn.Module):
         self.side, self.detail = side, detail
         self.register_buffer("weights", torch.zeros(side * side, n_points))
 
-    def forward(self, images: Tensor, points: Tensor, values: Tensor) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        points: Tensor,
+        values: Tensor,
+        mean: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Tensor:
+        batch = len(points)
         with torch.autocast(points.device.type, enabled=False):
-            splined = self.weights @ torch.cat([points.float(), values.float()], -1)
-            cells = splined.mT.unflatten(2, (self.side, self.side))
+            # One product for all pictures: (B*(2+D),K) times (K,cells).
+            known = torch.cat([points.float(), values.float()], -1).mT
+            cells = (known.flatten(0, 1) @ self.weights.T).view(batch, -1, self.side, self.side)
             if self.detail > 1:
                 cells = nn.functional.interpolate(cells, scale_factor=self.detail, mode="bilinear")
         positions, flat_values = cells.split([2, values.shape[-1]], 1)
-        grid = 2 * positions.permute(0, 2, 3, 1) * positions.new_tensor([1.0, -1.0])
+        u, v = positions.unbind(1)
+        grid = torch.stack([2 * u, -2 * v], -1)
         colours = nn.functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-        return torch.cat([colours, flat_values], 1)
+        # Sampling is linear and its weights sum to 1: of the map fewer pixels are standardised than of the picture.
+        if mean is not None:
+            colours = colours - mean[..., None, None]
+        if scale is not None:
+            colours = colours * scale[..., None, None]
+        return torch.cat([colours, flat_values], 1).contiguous(memory_format=torch.channels_last)

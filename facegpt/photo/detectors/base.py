@@ -115,6 +115,13 @@ class Detector(abc.ABC):
         """The files that hold the weights; none if they are built into a library. Raises as `weights_id` does."""
         return () if config.model is None else (Path(config.model).expanduser(),)
 
+    @property
+    def sees(self) -> int | None:
+        """The long side in px of an image in which it finds all that it would find in a larger one; None: it wants each
+        image as it is.
+        """
+        return None
+
     @abc.abstractmethod
     def find(self, rgb: Pixels) -> list[Detection]:
         """The faces in an image, in any order, overlapping ones included."""

@@ -47,6 +47,10 @@ class DlibDetector(Detector):
                 continue
         raise DetectorError("detector 'dlib' is not installed; try `pip install dlib-bin`")
 
+    @property
+    def sees(self) -> int:
+        return self.config.max_side or MAX_SIDE
+
     def find(self, rgb: Pixels) -> list[Detection]:
         longest = max(rgb.shape[:2])
         limit = self.config.max_side or MAX_SIDE

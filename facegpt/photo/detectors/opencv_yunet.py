@@ -48,6 +48,10 @@ class YuNetDetector(Detector):
     def weights_id(cls, config: DetectorConfig) -> str:
         return f"yunet {hashlib.sha256(_weights(config).read_bytes()).hexdigest()}"
 
+    @property
+    def sees(self) -> int:
+        return self.config.max_side or MAX_SIDE
+
     def find(self, rgb: Pixels) -> list[Detection]:
         limit = self.config.max_side or MAX_SIDE
         searched, scale = resized(rgb, min(self.config.upsample, limit / max(rgb.shape[:2])))

@@ -1,0 +1,1 @@
+"""Face detectors side by side: `python -m benchmarks.detectors`."""
