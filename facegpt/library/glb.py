@@ -1,14 +1,18 @@
-"""Heads with vertex colours as trimesh's meshes and as GLB files. Imports no torch, for processes that only write."""
+"""Heads with vertex colours as trimesh's meshes and as GLB files. Imports no torch, and trimesh only for its own meshes:
+the driver of a run and its workers do not wait for either.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import trimesh
 
 UNSIGNED, BYTES, FLOATS = 5125, 5121, 5126
 """Component types of glTF 2.0 (section 3.6.2.2): uint32, uint8, float32."""
@@ -18,6 +22,8 @@ def to_trimesh(
     vertices: NDArray[np.float32], triangles: NDArray[np.int64], colours: NDArray[np.uint8]
 ) -> trimesh.Trimesh:
     """Makes one head: `vertices` (V, 3) in metres, y up, facing +z; `colours` (V, 3) linear RGB, opaque."""
+    import trimesh
+
     opaque = np.full((len(colours), 1), 255, np.uint8)
     return trimesh.Trimesh(vertices, triangles, vertex_colors=np.hstack([colours, opaque]), process=False)
 

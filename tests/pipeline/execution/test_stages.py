@@ -69,6 +69,7 @@ def test_classes_of_workers_are_named_apart_and_work_alike() -> None:
 )
 def test_who_does_not_run_the_model_does_not_wait_for_torch(modules: str) -> None:
     """The driver and the workers that detect and commit: importing torch takes a second, and 200 MB in each."""
-    code = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & sys.modules.keys()))"
+    heavy = {"torch", "transformers", "trimesh", "ray"}
+    code = f"import sys, {modules}; print(sorted({heavy} & sys.modules.keys()))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
