@@ -1,5 +1,5 @@
-"""Heads with vertex colours as trimesh's meshes and as GLB files. Imports no torch, and trimesh only for its own meshes:
-the driver of a run and its workers do not wait for either.
+"""Heads with vertex colours as trimesh's meshes and as GLB files. It imports neither torch nor, but for those meshes, trimesh:
+the driver of a run and its workers do not wait for them.
 """
 
 from __future__ import annotations

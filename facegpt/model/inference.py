@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +14,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from facegpt.model.backbones.lean_llama import LeanCache, LeanLlama, can_be_lean
 from facegpt.model.modeling import FaceGptForConditionalGeneration, FaceGptOutput, FaceHead
 from facegpt.model.tower.trunk import FaceTrunk, TrunkOutput
+
+
+@dataclass(frozen=True)
+class ReadFaces:
+    """B crops that a model has read: theta and log_error as `generate_faces` gives them, the logits (B,V) of the first
+    word of each answer, and the key-value cache that the answer goes on from.
+    """
+
+    theta: Tensor
+    log_error: Tensor
+    logits: Tensor
+    cache: Any
 
 
 class Speaker(Protocol):
@@ -76,6 +90,15 @@ class InferenceModel:
             past_key_values.keep_rows(rows)
         else:
             self.model.keep_rows(past_key_values, rows)
+
+    def joined(self, read: Sequence[ReadFaces]) -> ReadFaces:
+        """Joins micro-batches that were read, to be answered together; only one, if `language` is None."""
+        if len(read) == 1:
+            return read[0]
+        return ReadFaces(
+            *(torch.cat([getattr(one, name) for one in read]) for name in ("theta", "log_error", "logits")),
+            LeanCache.joined([one.cache for one in read]),
+        )
 
     def __call__(
         self,

@@ -62,6 +62,18 @@ def test_micro_batches_do_not_change_the_answer(annotator: FaceAnnotator, faces:
         assert np.allclose(a.landmarks68, b.landmarks68, atol=0.05) and a.caption == b.caption
 
 
+def test_captions_that_are_decoded_together_stay_with_their_faces(
+    annotator: FaceAnnotator, faces: SyntheticFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = annotator.annotate(faces.images[:11], micro_batch=3)
+    monkeypatch.setattr("facegpt.model.annotator.SPOKEN_AT_ONCE_ON_CPU", 1)
+    apart = annotator.annotate(faces.images[:11], micro_batch=3)
+    assert len({one.caption for one in apart}) > 3
+    for a, b in zip(together, apart, strict=True):
+        assert a.caption == b.caption and np.array_equal(a.shape, b.shape)
+        assert a.caption_agreement == b.caption_agreement and a.quality == b.quality
+
+
 def test_the_same_crops_give_the_same_numbers_to_the_last_digit(
     annotator: FaceAnnotator, faces: SyntheticFaces
 ) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from facegpt.model.backbones.join import with_face
 from facegpt.model.checkpoint import load
-from facegpt.model.generation import generate_faces, moved_up
+from facegpt.model.generation import answers, generate_faces, moved_up, read_faces
 from facegpt.model.inference import InferenceModel, folded
 from facegpt.model.modeling import FaceGptForConditionalGeneration
 from facegpt.morphable import bundled
@@ -110,3 +110,15 @@ def test_kept_rows_stay_or_move_up() -> None:
     assert moved_up(left, 4).tolist() == [0, 4, 2, 5]
     assert moved_up(torch.ones(3, dtype=torch.bool), 3).tolist() == [0, 1, 2]
     assert moved_up(torch.tensor([False, False, True]), 1).tolist() == [2]
+
+
+def test_micro_batches_that_are_answered_together_say_what_each_says() -> None:
+    model, own = lively(), processor()
+    quick = InferenceModel(model)
+    seen = pixels(7)
+    read = [read_faces(quick, own, seen[first : first + 3]) for first in (0, 3, 6)]
+    joined = quick.joined(read)
+    texts, finished = answers(quick, own, joined, captions=True, max_new_tokens=12)
+    expected = generate_faces(model, own, seen, max_new_tokens=12)
+    assert texts == expected.texts and finished == expected.finished
+    torch.testing.assert_close(joined.theta, expected.theta, atol=1e-3, rtol=1e-3)

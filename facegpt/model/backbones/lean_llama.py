@@ -8,6 +8,7 @@ position is one complex product (Su et al. 2021, RoFormer, arXiv 2104.09864).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,18 @@ class LeanCache:
         if missing > 0:
             more = self.kept.new_empty((*self.kept.shape[:-2], max(missing, ROOM), self.kept.shape[-1]))
             self.kept = torch.cat([self.kept, more], -2)
+
+    @classmethod
+    def joined(cls, caches: Sequence[LeanCache]) -> LeanCache:
+        """Joins the rows of caches of the same length."""
+        (length,) = {cache.length for cache in caches}
+        first = caches[0].kept
+        rows = sum(cache.rows for cache in caches)
+        kept = first.new_empty((*first.shape[:2], rows, first.shape[3], length + ROOM, first.shape[-1]))
+        parts = kept[..., :length, :].split([cache.rows for cache in caches], 2)
+        for part, cache in zip(parts, caches, strict=True):
+            part.copy_(cache.kept[:, :, : cache.rows, :, :length])
+        return cls(kept, rows, length)
 
     def keep_rows(self, rows: Tensor) -> None:
         """Moves row `rows[i]` to row i, for K rows of the batch, and drops the others; each row moves down or stays."""

@@ -40,7 +40,7 @@ class PointMaps(nn.Module):
             # The softmax over cells and its moments at once: numerators and denominator are one product. Far below
             # the highest cell lie denormal numbers, with which a processor takes many times as long.
             below = (heat - heat.detach().amax(1, keepdim=True)).clamp(min=FAINTEST)
-            sums = torch.bmm(cells.expand(len(heat), -1, -1), below.exp()).mT
+            sums = torch.bmm(cells.expand(len(heat), -1, -1), below.exp_()).mT
         moments = sums[..., :3] / sums[..., 3:]
         points = moments[..., :2]
         variance = moments[..., 2] - points.square().sum(-1)
