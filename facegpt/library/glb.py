@@ -1,4 +1,4 @@
-"""Heads with vertex colours as trimesh's meshes and as GLB files. It imports neither torch nor, but for those meshes, trimesh:
+"""Heads with vertex colours as trimesh's meshes and as GLB files. Torch is not imported, trimesh for its meshes alone:
 the driver of a run and its workers do not wait for them.
 """
 

@@ -22,8 +22,8 @@ from facegpt.model.allocator import keep_freed_memory
 from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.batching import batch_for
 from facegpt.model.checkpoint import MORE_MEMORY, Checkpoint, CheckpointError, load
-from facegpt.model.generation import ReadFaces, answers, read_faces
-from facegpt.model.inference import InferenceModel
+from facegpt.model.generation import answers, read_faces
+from facegpt.model.inference import InferenceModel, ReadFaces
 from facegpt.model.likeness import likeness
 from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import FaceModel, Theta, bundled
@@ -96,13 +96,17 @@ class FaceAnnotator:
 
         On a CPU the captions of several micro-batches are decoded together, if the model can do that.
         """
-        several = SPOKEN_AT_ONCE_ON_CPU // micro_batch if self.device == "cpu" and self.model.language else 1
-        at_once = micro_batch * max(1, several)
+        at_once = self.crops_together(micro_batch)
         return [
             annotation
             for start in range(0, len(crops), at_once)
             for annotation in self._annotate(np.asarray(crops[start : start + at_once]), micro_batch)
         ]
+
+    def crops_together(self, micro_batch: int) -> int:
+        """Tells how many crops go through `annotate` together: on their number depend the last digits of logits."""
+        several = SPOKEN_AT_ONCE_ON_CPU // micro_batch if self.device == "cpu" and self.model.language else 1
+        return micro_batch * max(1, several)
 
     @torch.inference_mode()
     def _annotate(self, crops: U8, micro_batch: int) -> list[FaceAnnotation]:

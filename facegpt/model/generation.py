@@ -52,11 +52,13 @@ def read_faces(
     trunk_output = model.run_trunk(pixel_values)
     output = model(input_ids=prompt, trunk_output=trunk_output, **inputs, use_cache=True)
     theta, log_error = output.theta, output.log_error
+    assert theta is not None and log_error is not None  # the prompt has a <FACE>
     if trunk_output is not None:
         log_error = (log_error + model.face_head.scaled(trunk_output.guess)[1]) / 2
     if question is not None:
         turn = torch.tensor(processor.turn(question), device=device).expand(len(pixel_values), -1)
         output = model(input_ids=turn, past_key_values=output.past_key_values, use_cache=True)
+    assert output.logits is not None
     return ReadFaces(theta, log_error, output.logits[:, -1], output.past_key_values)
 
 
@@ -95,6 +97,7 @@ def answers(
             model.keep_rows(cache, kept)
             rows, following = rows[kept], following[kept]
         output = model(input_ids=following[:, None], past_key_values=cache, use_cache=True)
+        assert output.logits is not None
         cache, logits = output.past_key_values, output.logits[:, -1]
     texts = [processor.decode(row) for row in tokens.tolist()]
     return [tidy(text) for text in texts] if captions else texts, finished.tolist()

@@ -96,8 +96,10 @@ class InferenceModel:
         if len(read) == 1:
             return read[0]
         return ReadFaces(
-            *(torch.cat([getattr(one, name) for one in read]) for name in ("theta", "log_error", "logits")),
-            LeanCache.joined([one.cache for one in read]),
+            theta=torch.cat([one.theta for one in read]),
+            log_error=torch.cat([one.log_error for one in read]),
+            logits=torch.cat([one.logits for one in read]),
+            cache=LeanCache.joined([one.cache for one in read]),
         )
 
     def __call__(

@@ -82,6 +82,10 @@ class NullAnnotator:
 
         return bundled()
 
+    def crops_together(self, micro_batch: int) -> int:
+        """Gives the number itself."""
+        return micro_batch
+
     def crops_at_once(self, share: float) -> int:
         """Takes as many as a model does on the CPU: it needs next to no memory."""
         return 32

@@ -57,11 +57,11 @@ class GuardedDetect:
 
 
 class GuardedAnnotator:
-    """An annotator whose every micro-batch runs in a child process, in which `made` (a pickled `annotate_work`) is
-    called: for shards that have lost a worker process before.
+    """An annotator that works in a child process, in which `made` (a pickled `annotate_work`) is called: for shards that
+    have lost a worker process before.
 
-    The micro-batches are those of the annotator itself, since the last digits of what it says depend on them: a shard
-    that lost its worker for no fault of its own has the numbers that it would have had.
+    It gets as many crops at a time as the annotator itself takes together, since the last digits of what it says depend
+    on that: a shard that lost its worker for no fault of its own has the numbers that it would have had.
     """
 
     def __init__(self, annotator: Annotator, made: bytes, seconds: float) -> None:
@@ -84,11 +84,14 @@ class GuardedAnnotator:
         """Gives the annotator's own number."""
         return self.annotator.crops_at_once(share)
 
+    def crops_together(self, micro_batch: int) -> int:
+        """Gives the annotator's own number."""
+        return self.annotator.crops_together(micro_batch)
+
     def annotate(self, crops: NDArray[np.uint8], micro_batch: int = 32) -> Sequence[FaceAnnotation]:
         """Annotates as the annotator itself does; raises CrashError for crops that its process did not survive."""
-        parts = [
-            (crops[start : start + micro_batch], micro_batch) for start in range(0, len(crops), micro_batch)
-        ]
+        together = self.crops_together(micro_batch)
+        parts = [(crops[start : start + together], micro_batch) for start in range(0, len(crops), together)]
         results: list[Any] = []
         for result in self.sandbox.map(parts):
             if isinstance(result, Death):

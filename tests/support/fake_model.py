@@ -41,6 +41,9 @@ class FakeAnnotator:
         self.face_model: Any = FakeFaceModel()
         self.batches: list[int] = []
 
+    def crops_together(self, micro_batch: int) -> int:
+        return micro_batch
+
     def crops_at_once(self, share: float) -> int:
         return 32
 
