@@ -57,8 +57,8 @@ class GuardedDetect:
 
 
 class GuardedAnnotator:
-    """An annotator that works in a child process, in which `made` (a pickled `annotate_work`) is called: for shards that
-    have lost a worker process before.
+    """An annotator that works in a child process, in which `made` (a pickled `annotate_work`) is called: for shards
+    that have lost a worker process before.
 
     It gets as many crops at a time as the annotator itself takes together, since the last digits of what it says depend
     on that: a shard that lost its worker for no fault of its own has the numbers that it would have had.
