@@ -30,7 +30,8 @@ def test_a_photo_gives_its_size_and_its_faces_the_surest_first(finder: FaceFinde
     scores = [face.det_score for face in photo.faces]
     assert scores == sorted(scores, reverse=True)
     for face in photo.faces:
-        assert face.crop.shape == (CROP, CROP, 3) and face.landmarks5 is None
+        assert face.crop.shape == (CROP, CROP, 3)
+        assert face.landmarks5 is not None and face.landmarks5.shape == (5, 2)
         assert face.face_id == face_id_of(photo.image_id, finder.fingerprint, face.box)
         middle = to_image(np.full((1, 2), (CROP - 1) / 2), face.crop_matrix)[0]
         assert face.box[0] < middle[0] < face.box[2] and face.box[1] < middle[1] < face.box[3]
