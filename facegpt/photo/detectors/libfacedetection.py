@@ -31,7 +31,7 @@ network surely finds faces of 24 px, most of 16, and hardly one of 10.
 """
 LIBRARY = "libfacedetection.so"
 FUNCTION = "_Z14facedetect_cnnPhS_iii"
-"""`int *facedetect_cnn(result_buffer, bgr, width, height, step)`, by its name in the library. The package's own function,
+"""`int *facedetect_cnn(result_buffer, bgr, width, height, step)`, as the library calls it. The package's own function,
 which calls it, never frees its copy of the picture (0.6 MB at 512 x 384 px), and leaves out the points.
 """
 BUFFER_BYTES = 0x9000
