@@ -22,8 +22,8 @@ from facegpt.model.allocator import keep_freed_memory
 from facegpt.model.annotation import FaceAnnotation
 from facegpt.model.batching import batch_for
 from facegpt.model.checkpoint import MORE_MEMORY, Checkpoint, CheckpointError, load
-from facegpt.model.generation import ReadFaces, answers, read_faces
-from facegpt.model.inference import InferenceModel
+from facegpt.model.generation import answers, read_faces
+from facegpt.model.inference import InferenceModel, ReadFaces
 from facegpt.model.likeness import likeness
 from facegpt.model.trained_on import FaceModelName, mismatch
 from facegpt.morphable import FaceModel, Theta, bundled

@@ -36,7 +36,7 @@ class Speaker(Protocol):
 
     def run_trunk(self, pixel_values: Tensor) -> TrunkOutput | None: ...
 
-    def __call__(self, input_ids: Tensor, **inputs: Any) -> FaceGptOutput: ...
+    def __call__(self, input_ids: Tensor, **inputs: Any) -> Any: ...
 
     def keep_rows(self, past_key_values: Any, rows: Tensor) -> None: ...
 
@@ -54,7 +54,7 @@ def folded(module: nn.Module) -> Any:
         for index in reversed(range(len(parent) - 1)):
             convolution, norm = parent[index], parent[index + 1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                fused: nn.Module = fuse_conv_bn_eval(convolution, norm)
+                fused: Any = fuse_conv_bn_eval(convolution, norm)
                 parent[index] = fused.to(memory_format=torch.channels_last)
                 del parent[index + 1]
     return copied
@@ -71,7 +71,8 @@ class InferenceModel:
         self.model, self.face_head = model, model.face_head
         trunk = getattr(getattr(model.backbone.model, "vision_tower", None), "trunk", None)
         self.trunk: FaceTrunk | None = folded(trunk) if isinstance(trunk, FaceTrunk) else None
-        language_model, head = getattr(model.backbone.model, "language_model", None), model.backbone.lm_head
+        language_model: Any = getattr(model.backbone.model, "language_model", None)
+        head = model.backbone.lm_head
         lean = self.trunk is not None and model.config.face_sees_image and can_be_lean(language_model, head)
         self.language = LeanLlama(language_model, head) if lean else None
         self.drops_rows_at = model.drops_rows_at if self.language is None else 1.0
@@ -95,8 +96,10 @@ class InferenceModel:
         if len(read) == 1:
             return read[0]
         return ReadFaces(
-            *(torch.cat([getattr(one, name) for one in read]) for name in ("theta", "log_error", "logits")),
-            LeanCache.joined([one.cache for one in read]),
+            theta=torch.cat([one.theta for one in read]),
+            log_error=torch.cat([one.log_error for one in read]),
+            logits=torch.cat([one.logits for one in read]),
+            cache=LeanCache.joined([one.cache for one in read]),
         )
 
     def __call__(

@@ -68,9 +68,13 @@ class _Layer:
 
 def can_be_lean(language_model: Any, head: Any) -> bool:
     """Whether `LeanLlama` computes what this language model and its output layer do."""
-    if type(language_model) is not LlamaModel or type(head) is not nn.Linear or head.bias is not None:
+    if (
+        type(language_model) is not LlamaModel
+        or type(head) is not nn.Linear
+        or getattr(head, "bias", None) is not None
+    ):
         return False
-    c = language_model.config
+    c: Any = language_model.config
     return bool(
         c.hidden_act == "silu"
         and not c.attention_bias
@@ -89,16 +93,17 @@ class LeanLlama:
     """
 
     @torch.no_grad()
-    def __init__(self, language_model: LlamaModel, head: nn.Linear) -> None:
+    def __init__(self, language_model: Any, head: Any) -> None:
         if not can_be_lean(language_model, head):
             raise ValueError("LeanLlama does not compute what this language model does")
         c = language_model.config
-        self.heads, self.width = c.num_attention_heads, language_model.layers[0].self_attn.head_dim
+        layers = language_model.layers
+        self.heads, self.width = int(c.num_attention_heads), int(layers[0].self_attn.head_dim)
         self.epsilon = head.weight.new_tensor(c.rms_norm_eps)
         self.frequencies = language_model.rotary_emb.inv_freq
-        self.layers = [self._layer(layer) for layer in language_model.layers]
-        self.gain = language_model.norm.weight.detach()
-        self.words = head.weight.T.contiguous()
+        self.layers = [self._layer(layer) for layer in layers]
+        self.gain: Tensor = language_model.norm.weight.detach()
+        self.words: Tensor = head.weight.T.contiguous()
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp

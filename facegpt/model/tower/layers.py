@@ -21,7 +21,8 @@ class Residual(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x + self.second(self.first(x))).relu_()
+        changed: Tensor = x + self.second(self.first(x))
+        return changed.relu_()
 
 
 def stages(widths: list[int], blocks: list[int]) -> nn.ModuleList:
