@@ -16,10 +16,9 @@ class FaceAnnotation:
 
     rotation (3,3) and translation (3,) metres take the head into the camera's frame; camera (3,) is focal length and
     principal point in crop pixels; landmarks68 (68,2). photometric_psnr: dB of the rendered face against the crop,
-    reduced to 112 px if it is larger, inside the face, on each second pixel of each second row. prior_distance: root
-    mean square of shape and albedo coefficients. sharpness: standard deviation of the crop's Laplacian in grey levels
-    of 0..1. quality: 0..1, falls with the landmark error that the model estimates. `Theta.from_annotations` makes a
-    batch of annotations.
+    reduced to 112 px if it is larger, inside the face. prior_distance: root mean square of shape and albedo
+    coefficients. sharpness: standard deviation of the crop's Laplacian in grey levels of 0..1. quality: 0..1, falls
+    with the landmark error that the model estimates. `Theta.from_annotations` makes a batch of annotations.
     """
 
     shape: F32
