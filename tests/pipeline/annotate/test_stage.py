@@ -117,10 +117,12 @@ def test_micro_batches_are_the_configs_or_what_the_device_holds() -> None:
 
 
 def test_the_header_says_where_rows_come_from() -> None:
-    provenance = read_provenance(stage_of()(detected([GREY])).faces.schema)
-    assert (provenance.face_model_id, provenance.n_shape, provenance.crop_size) == ("fake-head", 3, 112)
-    assert provenance.fingerprint == "run-fingerprint"
-    assert provenance.landmarks5_source == "landmarks68"
+    for detector, source in (("libfacedetection", "detector"), ("dlib", "landmarks68")):
+        config = load_config(None, [f"detector.name={detector}"])
+        provenance = read_provenance(stage_of(config)(detected([GREY])).faces.schema)
+        assert (provenance.face_model_id, provenance.n_shape, provenance.crop_size) == ("fake-head", 3, 112)
+        assert provenance.fingerprint == "run-fingerprint"
+        assert (provenance.detector, provenance.landmarks5_source) == (detector, source)
 
 
 def test_five_points_come_from_the_68_unless_the_detector_gave_them() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from pipeline.annotate.stage import AnnotateFaces
 from pipeline.config import load_config
 from pipeline.detect.stage import DetectAndCrop
 from pipeline.errors import UsageError
-from pipeline.execution.worker import Worker
+from pipeline.execution.worker import Step, Worker
 from pipeline.output.commit import commit_shard
 from pipeline.output.run_json import read_record, write_record
 from pipeline.run.setup import new_record, set_up
@@ -190,8 +189,8 @@ def test_a_refused_commit_is_one_line_and_harms_nothing(
     shard = AnnotateFaces(CONFIG, NullSource().load("cpu"), "print")(DetectAndCrop(CONFIG, 112)(task))
     with FaultyStore(upstream, refuse) as store:
         connect(store.endpoint)
-        worker = Worker("commit", lambda: lambda it: commit_shard(storage, it, "print"))
-        error = worker._one({"shard": "s", "error": "", "payload": pickle.dumps(shard)})["error"]
+        worker = Worker([Step("commit", lambda: lambda it: commit_shard(storage, it, "print"))])
+        error = worker.run("s", shard).error
         with pytest.raises(OSError, match=REFUSALS[name][2]) as refused:
             write_record(storage, {})
         assert is_refusal(refused.value)
