@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 
 IMAGES = 40
 DRY = ("--model", "null", "--detector", "null")
-SMALL = ("--set", "shards.max_images=16", "--set", "shards.min_images=8")
+SMALL = ("--set", "shards.max_images=16", "--set", "shards.min_images=8", "--set", "workers.engine=ray")
 
 
 @pytest.fixture(params=["moto", "real"])

@@ -15,11 +15,11 @@ from facegpt.photo.config import DecodeConfig
 real = module.decode
 
 
-def decode(data: bytes, config: DecodeConfig) -> module.Decoded:
+def decode(data: bytes, config: DecodeConfig, side: int | None = None) -> module.Decoded:
     if data.startswith(b"KILL"):
         number = re.match(rb"KILL (\d+)", data)
         os.kill(os.getpid(), int(number[1]) if number else signal.SIGSEGV)
-    return real(data, config)
+    return real(data, config, side)
 
 
 module.decode = decode
